@@ -1,0 +1,6 @@
+//! Model files to tokens: the store, GGUF, tokenizers and chat templates, architectures as burn modules, and the
+//! engine that batches sequences over them. Knows nothing of gRPC, nodes or topologies.
+
+pub mod gguf;
+pub mod store;
+pub mod text;
