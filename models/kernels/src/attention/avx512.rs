@@ -1,0 +1,149 @@
+//! 512-bit tier: f16 keys and values are widened once for up to six queries, whose 24 accumulators stay in registers.
+//! Bound by the two fused multiply-adds a cycle.
+
+use std::arch::x86_64::*;
+
+use half::f16;
+
+use super::TILE;
+use crate::kv::BLOCK_TOKENS;
+
+/// # Safety
+/// The machine has AVX-512 F. `keys` is `[head_dim][64]`, and `scores` has from 1 to 6 rows.
+pub(super) unsafe fn score(queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]]) {
+    let head_dim = queries.len() / scores.len();
+    assert!(keys.len() == head_dim * BLOCK_TOKENS);
+    // SAFETY: handed down; lengths asserted.
+    unsafe {
+        match scores.len() {
+            1 => score_tile::<1>(head_dim, queries, keys, scores),
+            2 => score_tile::<2>(head_dim, queries, keys, scores),
+            3 => score_tile::<3>(head_dim, queries, keys, scores),
+            4 => score_tile::<4>(head_dim, queries, keys, scores),
+            5 => score_tile::<5>(head_dim, queries, keys, scores),
+            TILE => score_tile::<TILE>(head_dim, queries, keys, scores),
+            count => unreachable!("a tile of {count} queries"),
+        }
+    }
+}
+
+/// # Safety
+/// As [`score`]; `scores.len() == Q`.
+#[target_feature(enable = "avx512f")]
+unsafe fn score_tile<const Q: usize>(head_dim: usize, queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]]) {
+    let mut sums = [[_mm512_setzero_ps(); 4]; Q];
+    for d in 0..head_dim {
+        // SAFETY: `d < head_dim`: 64 keys and one value of each query.
+        unsafe {
+            let row = keys.as_ptr().add(d * BLOCK_TOKENS);
+            let keys: [__m512; 4] = std::array::from_fn(|i| widen(row.add(i * 16)));
+            for (q, sums) in sums.iter_mut().enumerate() {
+                let x = _mm512_set1_ps(*queries.as_ptr().add(q * head_dim + d));
+                for (sum, keys) in sums.iter_mut().zip(keys) {
+                    *sum = _mm512_fmadd_ps(x, keys, *sum);
+                }
+            }
+        }
+    }
+    for (scores, sums) in scores.iter_mut().zip(sums) {
+        for (i, sum) in sums.into_iter().enumerate() {
+            // SAFETY: four times 16 of 64 scores.
+            unsafe { _mm512_storeu_ps(scores.as_mut_ptr().add(i * 16), sum) };
+        }
+    }
+}
+
+/// # Safety
+/// The machine has AVX-512 F. `values` is `[64][head_dim]` with a multiple of 16, `seen` within 64, `outputs` as many
+/// rows as `weights`, from 1 to 6.
+pub(super) unsafe fn weigh(
+    weights: &[[f32; BLOCK_TOKENS]],
+    shrink: &[f32; TILE],
+    values: &[f16],
+    seen: std::ops::Range<usize>,
+    outputs: &mut [f32],
+) {
+    let head_dim = outputs.len() / weights.len();
+    assert!(values.len() == head_dim * BLOCK_TOKENS && head_dim.is_multiple_of(16) && seen.end <= BLOCK_TOKENS);
+    let mut column = 0;
+    while column < head_dim {
+        let wide = head_dim - column >= 64;
+        // SAFETY: handed down; lengths asserted.
+        unsafe {
+            macro_rules! tile {
+                ($q:literal) => {
+                    if wide {
+                        weigh_tile::<$q, 4>(weights, shrink, values, seen.clone(), outputs, head_dim, column)
+                    } else {
+                        weigh_tile::<$q, 1>(weights, shrink, values, seen.clone(), outputs, head_dim, column)
+                    }
+                };
+            }
+            match weights.len() {
+                1 => tile!(1),
+                2 => tile!(2),
+                3 => tile!(3),
+                4 => tile!(4),
+                5 => tile!(5),
+                6 => tile!(6),
+                count => unreachable!("a tile of {count} queries"),
+            }
+        }
+        column += if wide { 64 } else { 16 };
+    }
+}
+
+/// Columns `column..column + 16·W`.
+///
+/// # Safety
+/// As [`weigh`]; `weights.len() == Q`, and the columns exist.
+#[target_feature(enable = "avx512f")]
+unsafe fn weigh_tile<const Q: usize, const W: usize>(
+    weights: &[[f32; BLOCK_TOKENS]],
+    shrink: &[f32; TILE],
+    values: &[f16],
+    seen: std::ops::Range<usize>,
+    outputs: &mut [f32],
+    head_dim: usize,
+    column: usize,
+) {
+    let mut sums = [[_mm512_setzero_ps(); W]; Q];
+    for (q, sums) in sums.iter_mut().enumerate() {
+        let shrink = _mm512_set1_ps(shrink[q]);
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the columns exist in row q.
+            let before = unsafe { _mm512_loadu_ps(outputs.as_ptr().add(q * head_dim + column + i * 16)) };
+            *sum = _mm512_mul_ps(before, shrink);
+        }
+    }
+    for token in seen {
+        // SAFETY: `token < 64`, and the columns exist.
+        unsafe {
+            let row = values.as_ptr().add(token * head_dim + column);
+            let values: [__m512; W] = std::array::from_fn(|i| widen(row.add(i * 16)));
+            for (q, sums) in sums.iter_mut().enumerate() {
+                let weight = _mm512_set1_ps(*weights.get_unchecked(q).get_unchecked(token));
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum = _mm512_fmadd_ps(weight, value, *sum);
+                }
+            }
+        }
+    }
+    for (q, sums) in sums.into_iter().enumerate() {
+        for (i, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the columns exist in row q.
+            unsafe { _mm512_storeu_ps(outputs.as_mut_ptr().add(q * head_dim + column + i * 16), sum) };
+        }
+    }
+}
+
+/// Sixteen f16 as f32.
+///
+/// # Safety
+/// `at` points to 16 of them.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn widen(at: *const f16) -> __m512 {
+    // SAFETY: by contract.
+    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
+}

@@ -1,0 +1,92 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    KvShape,
+    rope::{Pairs, Rope, rotate_and_store},
+};
+
+/// Numbers from −1 to 1.
+fn noise(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed | 1;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Feeds `lengths[s]` tokens of each sequence in `steps` steps and compares with attention in f64 over all of them.
+fn check(isa: Isa, heads: Heads, window: Option<usize>, lengths: &[usize], steps: usize, seed: u64) {
+    let team = Team::with_isa(2, isa);
+    let Heads { heads: query_heads, kv_heads, head_dim, query_scale } = heads;
+    let rope = Rope::new(head_dim, 10_000.0, 1.0, &[], Pairs::Halves);
+    let blocks_each = 8;
+    let mut cache = KvCache::new(KvShape { layers: 2, kv_heads, head_dim }, blocks_each * lengths.len()).unwrap();
+    // Blocks of the sequences interleave, so that tables matter.
+    let tables: Vec<Vec<u32>> =
+        (0..lengths.len()).map(|s| (0..blocks_each).map(|b| (b * lengths.len() + s) as u32).collect()).collect();
+    let inputs: Vec<Vec<f32>> =
+        lengths.iter().enumerate().map(|(s, n)| noise(n * heads.width(), seed ^ (s as u64) << 32)).collect();
+    let mut rotated: Vec<Vec<f32>> = vec![Vec::new(); lengths.len()];
+    for step in 0..steps {
+        let mut batch = Batch { rows: Vec::new(), tables: tables.clone() };
+        let mut qkv = Vec::new();
+        for (sequence, &length) in lengths.iter().enumerate() {
+            let share = |step: usize| length * step / steps;
+            for position in share(step)..share(step + 1) {
+                batch.rows.push(BatchRow { sequence, position });
+                qkv.extend_from_slice(&inputs[sequence][position * heads.width()..][..heads.width()]);
+            }
+        }
+        let angles = rope.angles(batch.rows.iter().map(|row| row.position));
+        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 1);
+        let mut out = vec![f32::NAN; batch.rows.len() * query_heads * head_dim];
+        attend(&team, &qkv, heads, window, &batch, &cache, 1, &mut out);
+        for (index, row) in batch.rows.iter().enumerate() {
+            rotated[row.sequence].extend_from_slice(&qkv[index * heads.width()..][..heads.width()]);
+        }
+        for (index, row) in batch.rows.iter().enumerate() {
+            for head in 0..query_heads {
+                let got = &out[(index * query_heads + head) * head_dim..][..head_dim];
+                let want = reference(heads, window, &rotated[row.sequence], row.position, head);
+                for d in 0..head_dim {
+                    assert!((f64::from(got[d]) - want[d]).abs() < 2e-3, "{isa:?} {row:?} head {head}: {} {}", got[d], want[d]);
+                }
+            }
+        }
+    }
+    assert!(query_scale > 0.0);
+}
+
+fn reference(heads: Heads, window: Option<usize>, rotated: &[f32], position: usize, head: usize) -> Vec<f64> {
+    let Heads { heads: query_heads, kv_heads, head_dim, .. } = heads;
+    let at = |position: usize, part: usize| &rotated[position * heads.width() + part * head_dim..][..head_dim];
+    let kv_head = head / (query_heads / kv_heads);
+    let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let weights: Vec<f64> =
+        (first..=position).map(|p| dot(at(position, head), at(p, query_heads + kv_head)).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let value = |p: usize, d: usize| f64::from(at(p, query_heads + kv_heads + kv_head)[d]);
+    (0..head_dim)
+        .map(|d| weights.iter().enumerate().map(|(i, w)| w / total * value(first + i, d)).sum())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn attention_equals_its_definition(
+        seed in any::<u64>(), first in 1usize..200, second in 1usize..90, steps in 1usize..4,
+        shape in prop::sample::select(vec![(9, 3, 64), (14, 2, 64), (4, 1, 256), (2, 2, 80)]),
+        window in prop::option::of(1usize..100),
+    ) {
+        let (heads, kv_heads, head_dim) = shape;
+        let heads = Heads { heads, kv_heads, head_dim, query_scale: 1.0 / (head_dim as f32).sqrt() };
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            check(isa, heads, window, &[first, second], steps, seed);
+        }
+    }
+}

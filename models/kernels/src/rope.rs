@@ -1,0 +1,133 @@
+//! Rotary position embedding (RoFormer, arXiv 2104.09864), and the way of a token's keys and values into the cache.
+
+use crate::{
+    KvCache, Team,
+    attention::{Batch, Heads},
+    elementwise::{inverse_rms, over_rows},
+    kv::BLOCK_TOKENS,
+    linear::Out,
+};
+
+/// Which two values of a head are rotated together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairs {
+    /// Neighbours: 2i and 2i + 1 (the paper's; llama's GGUF files).
+    Neighbours,
+    /// i and i + half the head (GPT-NeoX; Qwen, Gemma).
+    Halves,
+}
+
+/// Sines and cosines for the rows of a step: `[rows, head_dim / 2]` each.
+#[derive(Debug, Clone, Default)]
+pub struct Angles {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+/// The frequencies of one rotary embedding: θᵢ = base^(−2i/d), divided by a factor where the model has them.
+#[derive(Debug, Clone)]
+pub struct Rope {
+    frequencies: Vec<f64>,
+    pairs: Pairs,
+}
+
+impl Rope {
+    /// Frequencies for heads of `head_dim`. `factors` (`[head_dim / 2]`, may be empty) stretch single frequencies;
+    /// `scale` divides positions.
+    pub fn new(head_dim: usize, base: f32, scale: f32, factors: &[f32], pairs: Pairs) -> Self {
+        let frequency = |i: usize| {
+            let plain = f64::from(base).powf(-2.0 * i as f64 / head_dim as f64);
+            plain / f64::from(scale) / f64::from(factors.get(i).copied().unwrap_or(1.0))
+        };
+        Self { frequencies: (0..head_dim / 2).map(frequency).collect(), pairs }
+    }
+
+    /// Sines and cosines for tokens at `positions`.
+    pub fn angles(&self, positions: impl Iterator<Item = usize>) -> Angles {
+        let mut angles = Angles::default();
+        for position in positions {
+            for frequency in &self.frequencies {
+                let (sin, cos) = (position as f64 * frequency).sin_cos();
+                angles.cos.push(cos as f32);
+                angles.sin.push(sin as f32);
+            }
+        }
+        angles
+    }
+
+    fn rotate(&self, head: &mut [f32], cos: &[f32], sin: &[f32]) {
+        let half = head.len() / 2;
+        for i in 0..half {
+            let (a, b) = match self.pairs {
+                Pairs::Neighbours => (2 * i, 2 * i + 1),
+                Pairs::Halves => (i, i + half),
+            };
+            let (x, y) = (head[a], head[b]);
+            head[a] = x * cos[i] - y * sin[i];
+            head[b] = x * sin[i] + y * cos[i];
+        }
+    }
+}
+
+/// Weights of the norms over single heads (Gemma 3), `[head_dim]` each.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadNorms<'a> {
+    /// For queries.
+    pub query: &'a [f32],
+    /// For keys.
+    pub key: &'a [f32],
+    /// Added to the mean square.
+    pub epsilon: f32,
+}
+
+/// Norms (if any), rotates and scales the queries in `qkv` (`[rows, (heads + 2·kv_heads)·head_dim]`) in place, and
+/// stores norm'd, rotated keys and the values in the cache at each row's position.
+#[allow(clippy::too_many_arguments)]
+pub fn rotate_and_store(
+    team: &Team,
+    qkv: &mut [f32],
+    heads: Heads,
+    norms: Option<HeadNorms<'_>>,
+    rope: &Rope,
+    angles: &Angles,
+    batch: &Batch,
+    cache: &mut KvCache,
+    layer: usize,
+) {
+    let Heads { heads: query_heads, kv_heads, head_dim, query_scale } = heads;
+    let width = heads.width();
+    assert_eq!(qkv.len(), batch.rows.len() * width, "qkv is [rows, heads + 2·kv_heads, head_dim]");
+    batch.check(cache);
+    let out = Out { start: qkv.as_mut_ptr(), width };
+    let writer = cache.writer();
+    over_rows(team, batch.rows.len(), width, &|index| {
+        let row = batch.rows[index];
+        // SAFETY: each row is one item's.
+        let (queries, rest) = unsafe { out.slice(index, 0, width) }.split_at_mut(query_heads * head_dim);
+        let (keys, values) = rest.split_at_mut(kv_heads * head_dim);
+        let cos = &angles.cos[index * head_dim / 2..][..head_dim / 2];
+        let sin = &angles.sin[index * head_dim / 2..][..head_dim / 2];
+        for query in queries.chunks_exact_mut(head_dim) {
+            if let Some(norms) = norms {
+                norm(query, norms.query, norms.epsilon);
+            }
+            rope.rotate(query, cos, sin);
+            query.iter_mut().for_each(|x| *x *= query_scale);
+        }
+        let block = batch.tables[row.sequence][row.position / BLOCK_TOKENS] as usize;
+        let pairs = keys.chunks_exact_mut(head_dim).zip(values.chunks_exact(head_dim));
+        for (head, (key, value)) in pairs.enumerate() {
+            if let Some(norms) = norms {
+                norm(key, norms.key, norms.epsilon);
+            }
+            rope.rotate(key, cos, sin);
+            // SAFETY: rows are distinct tokens (`Batch`), and nobody reads in this phase.
+            unsafe { writer.store(layer, block, head, row.position % BLOCK_TOKENS, key, value) };
+        }
+    });
+}
+
+fn norm(head: &mut [f32], weight: &[f32], epsilon: f32) {
+    let scale = inverse_rms(head, epsilon);
+    head.iter_mut().zip(weight).for_each(|(x, weight)| *x *= scale * weight);
+}
