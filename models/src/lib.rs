@@ -1,6 +1,9 @@
 //! Model files to tokens: the store, GGUF, tokenizers and chat templates, architectures as burn modules, and the
 //! engine that batches sequences over them. Knows nothing of gRPC, nodes or topologies.
 
+pub mod arch;
+// pub mod engine;
 pub mod gguf;
+pub mod nn;
 pub mod store;
 pub mod text;

@@ -16,13 +16,14 @@ pub enum Gate {
 
 /// Calls `$body` compiled for the tier.
 macro_rules! by_tier {
-    ($isa:expr, $body:ident($($arg:ident: $type:ty),*)) => {{
+    ($isa:expr, $body:ident($($arg:ident: $type:ty),*)) => { by_tier!($isa, $body($($arg: $type),*) -> ()) };
+    ($isa:expr, $body:ident($($arg:ident: $type:ty),*) -> $result:ty) => {{
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
-        unsafe fn on_avx512($($arg: $type),*) { $body($($arg),*) }
+        unsafe fn on_avx512($($arg: $type),*) -> $result { $body($($arg),*) }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c")]
-        unsafe fn on_avx2($($arg: $type),*) { $body($($arg),*) }
+        unsafe fn on_avx2($($arg: $type),*) -> $result { $body($($arg),*) }
         match $isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a tier is only chosen where the machine has it.
@@ -172,6 +173,34 @@ pub(crate) fn inverse_rms(x: &[f32], epsilon: f32) -> f32 {
     }
     let sum = lanes.iter().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>();
     1.0 / (sum / x.len() as f32 + epsilon).sqrt()
+}
+
+/// ln Σ e^x, the normaliser of a softmax over logits.
+pub fn log_sum_exp(isa: Isa, x: &[f32]) -> f32 {
+    by_tier!(isa, log_sum_exp_plain(x: &[f32]) -> f32)
+}
+
+#[inline(always)]
+fn log_sum_exp_plain(x: &[f32]) -> f32 {
+    let (chunks, rest) = x.as_chunks::<16>();
+    let mut tops = [f32::NEG_INFINITY; 16];
+    let mut poison = [0f32; 16]; // 0, or not a number as soon as one of x is not
+    for chunk in chunks {
+        for lane in 0..16 {
+            tops[lane] = if chunk[lane] > tops[lane] { chunk[lane] } else { tops[lane] };
+            poison[lane] += chunk[lane] * 0.0;
+        }
+    }
+    let top = tops.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    let mut sums = [0f32; 16];
+    for chunk in chunks {
+        for lane in 0..16 {
+            sums[lane] += exp(chunk[lane] - top);
+        }
+    }
+    let sum = sums.iter().sum::<f32>() + rest.iter().map(|x| exp(x - top)).sum::<f32>();
+    let poison = poison.iter().sum::<f32>() + rest.iter().map(|x| x * 0.0).sum::<f32>();
+    top + sum.ln() + poison
 }
 
 #[cfg(test)]

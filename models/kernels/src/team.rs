@@ -26,6 +26,12 @@ pub struct Team {
     phase: Mutex<()>,
 }
 
+impl std::fmt::Debug for Team {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Team({} threads, {})", self.threads(), self.isa.name())
+    }
+}
+
 struct Shared {
     /// Bit 63: a phase is open. Bits 32..63: its number. Bits 0..32: members at work in it.
     state: AtomicU64,

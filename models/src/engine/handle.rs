@@ -1,21 +1,49 @@
 //! The handle that other crates hold: load a model, open sequences, read their events.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    task::{Context, Poll},
+};
 
-use super::{EngineError, Event, SequenceOptions};
-use crate::text::{ChatTemplate, Tokenizer};
+use tokio::sync::mpsc;
 
-/// Limits and resources of an engine.
+use super::{
+    Compute, EngineError, Event, SequenceOptions,
+    model::LoadedModel,
+    scheduler::{Command, Counters, ScoreRequest, Scheduler},
+    sequence::Opened,
+};
+use crate::{
+    gguf::GgufError,
+    nn::WeightError,
+    text::{ChatTemplate, TemplateError, Tokenizer, TokenizerError},
+};
+
+/// Commands that may wait for the engine's thread.
+const COMMANDS: usize = 4096;
+
+/// Limits of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Worker threads; 0 for one per physical core.
-    pub threads: usize,
     /// Sequences that decode together.
     pub max_running: usize,
     /// Sequences that may wait.
     pub max_queued: usize,
     /// Tokens of prompt and answer together; the model's own limit if that is lower.
     pub context_length: usize,
+}
+
+impl EngineOptions {
+    /// Eight sequences of up to 8,192 tokens, and 64 that wait.
+    pub fn standard() -> Self {
+        Self { max_running: 8, max_queued: 64, context_length: 8192 }
+    }
 }
 
 /// What is known of a loaded model.
@@ -42,55 +70,261 @@ pub struct EngineLoad {
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {}
+pub enum LoadError {
+    /// The file cannot be read or is damaged.
+    #[error(transparent)]
+    File(#[from] GgufError),
+    /// The file's vocabulary cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The file's chat template cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The file's weights do not make a model.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// There are token ids that the model has no embedding for.
+    #[error("the vocabulary has {tokens} tokens, but there are embeddings for {embeddings}: the file is damaged")]
+    Vocabulary {
+        /// Tokens of the vocabulary.
+        tokens: usize,
+        /// Rows of the embedding matrix.
+        embeddings: usize,
+    },
+    /// No address space for the cache.
+    #[error("no memory for keys and values: lower the context length or the number of sequences")]
+    Cache(#[source] std::io::Error),
+    /// The engine's thread did not start.
+    #[error("could not start the engine's thread")]
+    Thread(#[source] std::io::Error),
+}
 
 /// A loaded model and the thread that runs it. Clones share it; the last one dropped stops the thread.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    commands: SyncSender<Command>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tokenizer: Arc<Tokenizer>,
+    template: ChatTemplate,
+    info: ModelInfo,
+    options: EngineOptions,
+    counters: Arc<Counters>,
+    next_id: AtomicU64,
+}
 
 impl Engine {
     /// Reads a GGUF file, packs its weights and starts the engine's thread. Blocks for as long as that takes.
-    pub fn load(path: &Path, options: EngineOptions) -> Result<Self, LoadError>;
+    ///
+    /// # Errors
+    /// When the file is damaged, not supported or does not fit in memory.
+    pub fn load(path: &Path, compute: &Arc<Compute>, options: EngineOptions) -> Result<Self, LoadError> {
+        let loaded = LoadedModel::load(path, compute, &options)?;
+        let (commands, receiver) = sync_channel(COMMANDS);
+        let counters = Arc::<Counters>::default();
+        let shared = Arc::new(Shared {
+            tokenizer: loaded.model.tokenizer.clone(),
+            template: loaded.template,
+            info: loaded.info,
+            options,
+            counters: counters.clone(),
+            next_id: AtomicU64::new(0),
+        });
+        let (most, context) = (shared.options.max_running, shared.info.context_length);
+        let scheduler = Scheduler::new(loaded.model, receiver, counters, loaded.blocks, most, context);
+        let thread = std::thread::Builder::new().name("synod-engine".to_owned());
+        thread.spawn(move || scheduler.run()).map_err(LoadError::Thread)?;
+        Ok(Self { commands, shared })
+    }
 
     /// What is known of the model.
-    pub fn info(&self) -> &ModelInfo;
+    pub fn info(&self) -> &ModelInfo {
+        &self.shared.info
+    }
 
     /// The model's tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer;
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.shared.tokenizer
+    }
 
     /// The model's chat template.
-    pub fn template(&self) -> &ChatTemplate;
+    pub fn template(&self) -> &ChatTemplate {
+        &self.shared.template
+    }
 
     /// How busy the engine is now.
-    pub fn busy(&self) -> EngineLoad;
+    pub fn busy(&self) -> EngineLoad {
+        let Counters { running, queued } = &*self.shared.counters;
+        EngineLoad { running: running.load(Relaxed), queued: queued.load(Relaxed) }
+    }
 
     /// The limits it was loaded with.
-    pub fn options(&self) -> &EngineOptions;
+    pub fn options(&self) -> &EngineOptions {
+        &self.shared.options
+    }
 
     /// Takes a place in the queue. The prompt is appended through the writer while the events are awaited; what is
-    /// there is prefilled at once, and decoding starts when the writer is finished. Dropping the sequence (both halves)
-    /// frees it within a step.
-    pub fn open(&self, options: SequenceOptions) -> Result<Sequence, EngineError>;
+    /// there is prefilled at once, and decoding starts when the writer is finished. Dropping the events frees the
+    /// sequence within a step.
+    ///
+    /// # Errors
+    /// When the queue is full, the sampling out of range or the engine has stopped.
+    pub fn open(&self, options: SequenceOptions) -> Result<Sequence, EngineError> {
+        options.sampling.validate().map_err(EngineError::InvalidSampling)?;
+        let Shared { counters, options: limits, info, next_id, .. } = &*self.shared;
+        // The place is taken before the limit is checked, so that two callers cannot take the last one.
+        if counters.queued.fetch_add(1, Relaxed) >= limits.max_queued {
+            counters.queued.fetch_sub(1, Relaxed);
+            let EngineLoad { running, queued } = self.busy();
+            return Err(EngineError::QueueFull { running, queued });
+        }
+        let id = next_id.fetch_add(1, Relaxed);
+        // Room for every event the sequence can have: the engine never waits for a reader.
+        let most_events = options.max_tokens.clamp(1, info.context_length) + 2;
+        let (sender, receiver) = mpsc::channel(most_events);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let opened = Opened { id, options, events: sender, abandoned: abandoned.clone() };
+        if let Err(error) = self.send(Command::Open(opened)) {
+            counters.queued.fetch_sub(1, Relaxed);
+            return Err(error);
+        }
+        let prompt = PromptWriter { engine: self.clone(), id, length: 0, abandoned: Some(abandoned) };
+        Ok(Sequence { prompt, events: Events { receiver, engine: self.clone() } })
+    }
+
+    /// The `top` likeliest tokens after each of `ids`, with their log-probabilities, best first. Blocks.
+    ///
+    /// # Errors
+    /// When there are no ids, too many, or ids that do not exist.
+    pub fn score(&self, ids: Vec<u32>, top: usize) -> Result<Vec<Vec<(u32, f32)>>, EngineError> {
+        self.check(&ids)?;
+        let context_length = self.info().context_length;
+        match ids.len() {
+            0 => return Err(EngineError::EmptyPrompt),
+            n if n > context_length => return Err(EngineError::PromptTooLong { prompt_tokens: n, context_length }),
+            _ => {}
+        }
+        let (reply, answer) = sync_channel(1);
+        self.send(Command::Score(ScoreRequest { ids, top, reply }))?;
+        answer.recv().map_err(|_| EngineError::Stopped)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<(), EngineError> {
+        let vocab_size = self.info().vocab_size;
+        match ids.iter().find(|&&id| id as usize >= vocab_size) {
+            Some(&id) => Err(EngineError::UnknownToken { id, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), EngineError> {
+        self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                let EngineLoad { running, queued } = self.busy();
+                EngineError::QueueFull { running, queued }
+            }
+            TrySendError::Disconnected(_) => EngineError::Stopped,
+        })
+    }
 }
 
 /// A sequence that was admitted.
 pub struct Sequence {
     /// Where its prompt is written.
     pub prompt: PromptWriter,
-    /// What happens to it. `futures::Stream<Item = Result<Event, EngineError>>`.
+    /// What happens to it.
     pub events: Events,
 }
 
 /// The end of a sequence where its prompt is written. Dropping it without `finish` abandons the sequence.
-pub struct PromptWriter {}
+pub struct PromptWriter {
+    engine: Engine,
+    id: u64,
+    length: usize,
+    /// Taken when the prompt is finished.
+    abandoned: Option<Arc<AtomicBool>>,
+}
 
 impl PromptWriter {
-    /// Appends tokens. Refuses what leaves no room for an answer.
-    pub fn append(&mut self, ids: &[u32]) -> Result<(), EngineError>;
+    /// Appends tokens.
+    ///
+    /// # Errors
+    /// When they leave no room for an answer or do not exist; nothing is appended then.
+    pub fn append(&mut self, ids: &[u32]) -> Result<(), EngineError> {
+        self.engine.check(ids)?;
+        let (prompt_tokens, context_length) = (self.length + ids.len(), self.engine.info().context_length);
+        if prompt_tokens >= context_length {
+            return Err(EngineError::PromptTooLong { prompt_tokens, context_length });
+        }
+        self.engine.send(Command::Append(self.id, ids.to_vec()))?;
+        self.length = prompt_tokens;
+        Ok(())
+    }
 
     /// Tokens appended so far.
-    pub fn len(&self) -> usize;
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing was appended yet.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
 
     /// Ends the prompt: decoding starts when it is prefilled.
-    pub fn finish(self) -> Result<(), EngineError>;
+    ///
+    /// # Errors
+    /// When the prompt is empty or the engine has stopped.
+    pub fn finish(mut self) -> Result<(), EngineError> {
+        if self.is_empty() {
+            return Err(EngineError::EmptyPrompt);
+        }
+        self.engine.send(Command::Close(self.id))?;
+        self.abandoned = None;
+        Ok(())
+    }
+}
+
+impl Drop for PromptWriter {
+    fn drop(&mut self) {
+        if let Some(abandoned) = self.abandoned.take() {
+            abandoned.store(true, Relaxed);
+            let _ = self.engine.send(Command::Wake); // a busy engine looks anyway
+        }
+    }
+}
+
+/// What happens to a sequence, as a stream that ends after `Finished` or an error. Dropping it frees the sequence.
+pub struct Events {
+    receiver: mpsc::Receiver<Result<Event, EngineError>>,
+    engine: Engine,
+}
+
+impl Events {
+    /// The next event.
+    pub async fn next(&mut self) -> Option<Result<Event, EngineError>> {
+        self.receiver.recv().await
+    }
+
+    /// The next event, for callers without a runtime.
+    pub fn blocking_next(&mut self) -> Option<Result<Event, EngineError>> {
+        self.receiver.blocking_recv()
+    }
+}
+
+impl futures::Stream for Events {
+    type Item = Result<Event, EngineError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receiver.poll_recv(context)
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.receiver.close();
+        let _ = self.engine.send(Command::Wake); // a busy engine looks anyway
+    }
 }

@@ -1,9 +1,21 @@
 //! The batching engine: one thread a model, many sequences a step.
+//!
+//! [`Engine`] is the handle; its thread is the scheduler. Sequences are opened, their prompts appended as they
+//! become known, and their tokens read as a stream. What a sequence writes depends on nothing but its prompt, options and
+//! seed: not on what else runs, nor on how its prompt was cut into steps.
 
+mod blocks;
 mod error;
 mod handle;
+mod model;
 mod request;
+mod sampler;
+mod scheduler;
+mod sequence;
+mod stop;
+mod turn;
 
 pub use error::EngineError;
-pub use handle::{Engine, EngineLoad, EngineOptions, LoadError, ModelInfo, PromptWriter, Sequence};
+pub use handle::{Engine, EngineLoad, EngineOptions, Events, LoadError, ModelInfo, PromptWriter, Sequence};
 pub use request::{Event, FinishReason, Finished, Sampling, SequenceOptions, TokenEvent};
+pub use turn::Compute;

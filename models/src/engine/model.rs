@@ -1,0 +1,78 @@
+//! A model in memory: weights, tokenizer, template and the workspace it computes in.
+
+use std::{path::Path, sync::Arc};
+
+use burn::tensor::Device;
+use synod_kernels::{BLOCK_TOKENS, Isa, KvCache, attention::Batch, elementwise::log_sum_exp};
+
+use super::{Compute, EngineOptions, LoadError, ModelInfo, sampler::likeliest};
+use crate::{
+    arch::{self, CausalLm},
+    gguf::GgufFile,
+    nn::{Step, Workspace},
+    text::{ChatTemplate, Tokenizer},
+};
+
+/// Everything a step needs but the sequences.
+pub(super) struct LoadedModel {
+    lm: Box<dyn CausalLm>,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    workspace: Arc<Workspace>,
+    compute: Arc<Compute>,
+}
+
+/// What loading a file yields: the model for the engine's thread, and what handles share.
+pub(super) struct Loaded {
+    pub(super) model: LoadedModel,
+    pub(super) template: ChatTemplate,
+    pub(super) info: ModelInfo,
+    pub(super) blocks: usize,
+}
+
+impl LoadedModel {
+    pub(super) fn load(path: &Path, compute: &Arc<Compute>, options: &EngineOptions) -> Result<Loaded, LoadError> {
+        let file = GgufFile::open(path)?;
+        let tokenizer = Tokenizer::from_gguf(&file)?;
+        let template = ChatTemplate::from_gguf(&file, &tokenizer)?;
+        let lm = arch::load(&file, &Device::flex())?;
+        let config = lm.config();
+        let context_length = config.context_length.min(options.context_length);
+        let info = ModelInfo {
+            architecture: file.architecture()?.to_owned(),
+            context_length,
+            vocab_size: config.vocabulary,
+            size_bytes: std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        };
+        if tokenizer.vocab_size() > config.vocabulary {
+            return Err(LoadError::Vocabulary { tokens: tokenizer.vocab_size(), embeddings: config.vocabulary });
+        }
+        // One more than can run: teacher-forced scoring takes a table of its own.
+        let blocks = context_length.div_ceil(BLOCK_TOKENS) * (options.max_running + 1);
+        let cache = KvCache::new(lm.kv_shape(), blocks).map_err(LoadError::Cache)?;
+        let workspace = Arc::new(Workspace::new(compute.team().clone(), cache));
+        let tokenizer = Arc::new(tokenizer);
+        Ok(Loaded { model: Self { lm, tokenizer, workspace, compute: compute.clone() }, template, info, blocks })
+    }
+
+    /// Logits of the `outputs` rows, `[outputs, vocabulary]`.
+    pub(super) fn forward(&self, tokens: &[u32], batch: Batch, outputs: Vec<usize>) -> Vec<f32> {
+        let _turn = self.compute.turn();
+        let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace);
+        // Flex tensors of f32 always convert.
+        self.lm.forward(tokens, &step).into_data().into_vec().unwrap_or_default()
+    }
+
+    pub(super) fn vocabulary(&self) -> usize {
+        self.lm.config().vocabulary
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.workspace.team().isa()
+    }
+
+    /// The likeliest tokens of a row of logits with their log-probabilities, best first.
+    pub(super) fn top_logprobs(&self, logits: &[f32], top: usize) -> Vec<(u32, f32)> {
+        let total = log_sum_exp(self.isa(), logits);
+        likeliest(logits, top).into_iter().map(|(id, logit)| (id, logit - total)).collect()
+    }
+}

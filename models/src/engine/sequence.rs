@@ -1,0 +1,167 @@
+//! One sequence inside the engine's thread.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    EngineError, Event, FinishReason, Finished, SequenceOptions, TokenEvent,
+    sampler::{Drawn, Sampler},
+    stop::{Filtered, StopFilter},
+};
+use crate::text::{Tokenizer, Utf8Stream};
+
+/// What `Engine::open` hands to the engine's thread.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) id: u64,
+    pub(super) options: SequenceOptions,
+    pub(super) events: mpsc::Sender<Result<Event, EngineError>>,
+    /// Set when the caller has let go of the sequence.
+    pub(super) abandoned: Arc<AtomicBool>,
+}
+
+/// A sequence's tokens, its place in the cache and what is told of it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) id: u64,
+    /// The prompt, then what was written.
+    pub(super) tokens: Vec<u32>,
+    /// No more prompt will come.
+    pub(super) closed: bool,
+    /// Tokens whose keys and values are in the cache.
+    pub(super) cached: usize,
+    pub(super) table: Vec<u32>,
+    prompt_tokens: usize,
+    options: SequenceOptions,
+    events: mpsc::Sender<Result<Event, EngineError>>,
+    abandoned: Arc<AtomicBool>,
+    sampler: Sampler,
+    characters: Utf8Stream,
+    stop: StopFilter,
+    logprobs: f64,
+    opened: Instant,
+    started: Option<Instant>,
+    first_token: Option<Instant>,
+}
+
+impl Running {
+    pub(super) fn new(opened: Opened) -> Self {
+        let Opened { id, options, events, abandoned } = opened;
+        Self {
+            id,
+            tokens: Vec::new(),
+            closed: false,
+            cached: 0,
+            table: Vec::new(),
+            prompt_tokens: 0,
+            sampler: Sampler::new(options.sampling.clone(), options.top_logprobs),
+            characters: Utf8Stream::default(),
+            stop: StopFilter::new(options.stop.clone()),
+            options,
+            events,
+            abandoned,
+            logprobs: 0.0,
+            opened: Instant::now(),
+            started: None,
+            first_token: None,
+        }
+    }
+
+    /// More of the prompt.
+    pub(super) fn append(&mut self, ids: &[u32]) {
+        self.tokens.extend_from_slice(ids);
+        self.prompt_tokens = self.tokens.len();
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed) || self.events.is_closed()
+    }
+
+    /// Tokens that can be computed now. The last one of a prompt waits for the prompt's end: its logits are wanted.
+    pub(super) fn ready(&self) -> usize {
+        let known = if self.closed { self.tokens.len() } else { self.tokens.len().saturating_sub(1) };
+        known - self.cached
+    }
+
+    /// Whether the next `rows` computed tokens reach the end of what is known, so that the next token can be drawn.
+    pub(super) fn reaches_end(&self, rows: usize) -> bool {
+        self.closed && self.cached + rows == self.tokens.len()
+    }
+
+    /// A step with this sequence in it begins.
+    pub(super) fn begin(&mut self) {
+        self.started.get_or_insert_with(Instant::now);
+    }
+
+    /// Draws the next token from `logits`. Returns true if that ended the sequence.
+    pub(super) fn advance(&mut self, isa: synod_kernels::Isa, logits: &mut [f32], tokenizer: &Tokenizer, room: usize) -> bool {
+        let Some(drawn) = self.sampler.draw(isa, logits, &self.tokens) else {
+            self.fail(EngineError::NotANumber);
+            return true;
+        };
+        self.first_token.get_or_insert_with(Instant::now);
+        self.logprobs += f64::from(drawn.logprob);
+        self.tokens.push(drawn.id);
+        let ended = tokenizer.is_end_of_generation(drawn.id) && !self.options.ignore_end;
+        let text = if ended { String::new() } else { self.characters.push(tokenizer.token_bytes(drawn.id)) };
+        let (text, stopped) = match self.stop.push(&text) {
+            Filtered::Text(text) => (text, false),
+            Filtered::Stopped(text) => (text, true),
+        };
+        let Drawn { id, logprob, top } = drawn;
+        self.tell(Ok(Event::Token(TokenEvent { id, text, logprob, top })));
+        let written = self.tokens.len() - self.prompt_tokens;
+        if ended || stopped {
+            self.finish(FinishReason::Stop, stopped);
+        } else if written >= self.options.max_tokens || self.tokens.len() >= room {
+            self.finish(FinishReason::Length, false);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn finish(&mut self, reason: FinishReason, stopped: bool) {
+        let mut text = String::new();
+        if !stopped {
+            let tail = self.characters.finish();
+            if let Filtered::Text(passed) | Filtered::Stopped(passed) = self.stop.push(&tail) {
+                text = passed;
+            }
+            text += &self.stop.finish();
+        }
+        let now = Instant::now();
+        let (started, first) = (self.started.unwrap_or(now), self.first_token.unwrap_or(now));
+        let completion_tokens = self.tokens.len() - self.prompt_tokens;
+        self.tell(Ok(Event::Finished(Finished {
+            reason,
+            text,
+            prompt_tokens: self.prompt_tokens,
+            cached_prompt_tokens: 0,
+            completion_tokens,
+            mean_logprob: self.logprobs / completion_tokens.max(1) as f64,
+            queued: started.saturating_duration_since(self.opened),
+            prefill: first.saturating_duration_since(started),
+            decode: if completion_tokens > 0 { now.saturating_duration_since(first) } else { Duration::ZERO },
+        })));
+    }
+
+    /// Ends the sequence with an error.
+    pub(super) fn fail(&mut self, error: EngineError) {
+        self.tell(Err(error));
+    }
+
+    fn tell(&mut self, event: Result<Event, EngineError>) {
+        // The channel holds every event a sequence can have; it only refuses when nobody listens, which the next step
+        // notices.
+        let _ = self.events.try_send(event);
+    }
+}

@@ -1,0 +1,180 @@
+//! The operations of a decoder layer as a burn backend extension, fused where a step would otherwise pass over its
+//! activations again: norm + quantise + projections, norm (per head) + rotation + cache, attention, projection + residual.
+//!
+//! [`Flex`], burn's CPU backend, runs them on `synod-kernels`.
+
+use burn::{
+    backend::{Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor},
+    module::Param,
+    tensor::{Tensor, TensorData},
+};
+use synod_kernels::{
+    elementwise::{quantize, rms_norm_add, rms_norm_quantize},
+    linear::{self, Part, Write},
+    rope,
+};
+
+use super::{FeedForward, PackedLinear, RmsNorm, SelfAttention, Step};
+
+/// Operations of a decoder layer; see the functions of the same names for their meaning.
+#[backend_extension(Flex)]
+pub trait DecoderOps: Backend {
+    /// See [`norm_linear`].
+    fn norm_linear(x: FloatTensor<Self>, norm: &RmsNorm, to: &[&PackedLinear], step: &Step) -> FloatTensor<Self>;
+    /// See [`norm_gated`].
+    fn norm_gated(x: FloatTensor<Self>, layer: &FeedForward, step: &Step) -> FloatTensor<Self>;
+    /// See [`attend`].
+    fn attend(qkv: FloatTensor<Self>, layer: &SelfAttention, step: &Step) -> FloatTensor<Self>;
+    /// See [`linear_add`].
+    fn linear_add(
+        inner: FloatTensor<Self>,
+        to: &PackedLinear,
+        norm: Option<&RmsNorm>,
+        x: FloatTensor<Self>,
+        step: &Step,
+    ) -> FloatTensor<Self>;
+}
+
+/// `[norm(x)·W₀ᵀ + b₀ | norm(x)·W₁ᵀ + b₁ | …]`: `[rows, width]` → `[rows, Σ outputs]`.
+pub fn norm_linear(x: &Tensor<2>, norm: &RmsNorm, to: &[&PackedLinear], step: &Step) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as DecoderOps>::norm_linear(x.clone().into_dispatch(), norm, to, step))
+}
+
+/// `g(norm(x)·Wᵍ) ⊙ (norm(x)·Wᵘ)`: `[rows, width]` → `[rows, inner]`.
+pub fn norm_gated(x: &Tensor<2>, layer: &FeedForward, step: &Step) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as DecoderOps>::norm_gated(x.clone().into_dispatch(), layer, step))
+}
+
+/// Rotates queries and keys, stores keys and values in the cache and attends to all that each row sees:
+/// `[rows, (heads + 2·kv_heads)·head_dim]` → `[rows, heads·head_dim]`.
+pub fn attend(qkv: Tensor<2>, layer: &SelfAttention, step: &Step) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as DecoderOps>::attend(qkv.into_dispatch(), layer, step))
+}
+
+/// `x + norm(inner·Wᵀ)`, without the norm where there is none: `[rows, inner]`, `[rows, width]` → `[rows, width]`.
+pub fn linear_add(inner: Tensor<2>, to: &PackedLinear, norm: Option<&RmsNorm>, x: Tensor<2>, step: &Step) -> Tensor<2> {
+    let sum = <Dispatch as DecoderOps>::linear_add(inner.into_dispatch(), to, norm, x.into_dispatch(), step);
+    Tensor::from_dispatch(sum)
+}
+
+/// Some rows of `x`, in order.
+pub fn select_rows(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    if rows.iter().copied().eq(0..x.dims()[0]) {
+        return x;
+    }
+    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let device = x.device();
+    x.select(0, Tensor::from_data(TensorData::new(indices, [rows.len()]), &device))
+}
+
+/// The values of a CPU tensor.
+pub(crate) fn values(tensor: &Param<Tensor<1>>) -> Vec<f32> {
+    let data = tensor.val().into_data();
+    data.to_vec().unwrap_or_default()
+}
+
+mod flex {
+    //! The CPU's bodies.
+
+    use std::borrow::Cow;
+
+    use burn::{
+        backend::flex::FlexTensor,
+        tensor::{Bytes, DType, Shape},
+    };
+
+    use super::*;
+
+    impl DecoderOps for Flex {
+        fn norm_linear(x: FloatTensor<Self>, norm: &RmsNorm, to: &[&PackedLinear], step: &Step) -> FloatTensor<Self> {
+            let (team, mut activations) = (step.workspace.team(), step.workspace.activations());
+            let weight = vector(&norm.weight);
+            rms_norm_quantize(team, &matrix(&x), slice(&weight), norm.epsilon, &mut activations);
+            let biases: Vec<_> = to.iter().map(|linear| linear.bias.as_ref().map(vector)).collect();
+            let parts: Vec<_> = to
+                .iter()
+                .zip(&biases)
+                .map(|(linear, bias)| Part { weights: &linear.weight, bias: bias.as_ref().map(slice) })
+                .collect();
+            let width = to.iter().map(|linear| linear.outputs()).sum();
+            let mut out = vec![0.0; activations.rows() * width];
+            linear::linear(team, &parts, &activations, Write::Replace, &mut out);
+            tensor(out, width)
+        }
+
+        fn norm_gated(x: FloatTensor<Self>, layer: &FeedForward, step: &Step) -> FloatTensor<Self> {
+            let (team, mut activations) = (step.workspace.team(), step.workspace.activations());
+            let weight = vector(&layer.norm.weight);
+            rms_norm_quantize(team, &matrix(&x), slice(&weight), layer.norm.epsilon, &mut activations);
+            let width = layer.gate.outputs();
+            let mut out = vec![0.0; activations.rows() * width];
+            linear::gated(team, &layer.gate.weight, &layer.up.weight, layer.activation, &activations, &mut out);
+            tensor(out, width)
+        }
+
+        fn attend(mut qkv: FloatTensor<Self>, layer: &SelfAttention, step: &Step) -> FloatTensor<Self> {
+            let (team, mut cache) = (step.workspace.team(), step.workspace.cache());
+            let norms = layer.head_norms.as_ref().map(|norms| (vector(&norms.query.weight), vector(&norms.key.weight)));
+            let norms = norms.as_ref().zip(layer.head_norms.as_ref()).map(|((query, key), norms)| rope::HeadNorms {
+                query: slice(query),
+                key: slice(key),
+                epsilon: norms.query.epsilon,
+            });
+            let qkv = qkv.storage_mut::<f32>();
+            let angles = &step.angles[layer.angles];
+            let heads = layer.heads;
+            rope::rotate_and_store(team, qkv, heads, norms, &layer.rope, angles, &step.batch, &mut cache, layer.layer);
+            let width = heads.heads * heads.head_dim;
+            let mut out = vec![0.0; step.batch.rows.len() * width];
+            let window = layer.window;
+            synod_kernels::attention::attend(team, qkv, heads, window, &step.batch, &cache, layer.layer, &mut out);
+            tensor(out, width)
+        }
+
+        fn linear_add(
+            inner: FloatTensor<Self>,
+            to: &PackedLinear,
+            norm: Option<&RmsNorm>,
+            mut x: FloatTensor<Self>,
+            step: &Step,
+        ) -> FloatTensor<Self> {
+            let (team, mut activations) = (step.workspace.team(), step.workspace.activations());
+            quantize(team, &matrix(&inner), to.weight.columns(), &mut activations);
+            let bias = to.bias.as_ref().map(vector);
+            let part = [Part { weights: &to.weight, bias: bias.as_ref().map(slice) }];
+            let sum = x.storage_mut::<f32>();
+            match norm {
+                None => linear::linear(team, &part, &activations, Write::Add, sum),
+                Some(norm) => {
+                    let mut out = vec![0.0; sum.len()];
+                    linear::linear(team, &part, &activations, Write::Replace, &mut out);
+                    rms_norm_add(team, &out, slice(&vector(&norm.weight)), norm.epsilon, sum);
+                }
+            }
+            x
+        }
+    }
+
+    fn tensor(values: Vec<f32>, width: usize) -> FlexTensor {
+        let shape = Shape::new([values.len() / width, width]);
+        FlexTensor::new(Bytes::from_elems(values), burn::backend::flex::Layout::contiguous(shape), DType::F32)
+    }
+
+    /// A parameter's tensor, shared.
+    fn vector(parameter: &Param<Tensor<1>>) -> FlexTensor {
+        parameter.val().try_into_primitive::<Flex>().unwrap_or_else(|_| tensor(values(parameter), 1))
+    }
+
+    /// Its values; parameters are contiguous.
+    fn slice(tensor: &FlexTensor) -> &[f32] {
+        tensor.as_slice().unwrap_or_default()
+    }
+
+    /// The values of a matrix, copied only if it is a view.
+    fn matrix(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+        match tensor.as_slice() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(tensor.to_contiguous().as_slice::<f32>().unwrap_or_default().to_vec()),
+        }
+    }
+}
