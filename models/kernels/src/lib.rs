@@ -12,6 +12,7 @@ pub mod format;
 mod isa;
 mod kv;
 pub mod linear;
+pub mod mapped;
 mod pack;
 pub mod rope;
 mod team;
