@@ -11,6 +11,7 @@
 
 mod digest;
 mod error;
+#[cfg_attr(not(feature = "hf"), path = "hub_off.rs")]
 mod hub;
 mod join;
 mod local;
