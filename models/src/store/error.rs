@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use super::digest::Sha256Sum;
 use super::nearest::nearest;
 
+const MEGABYTE: u64 = 1_000_000;
+
 /// An operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,7 +53,8 @@ pub enum StoreError {
 
     /// There is not enough room to begin.
     #[error(
-        "not enough room to pull {name}: {} needs {needed_bytes} bytes free and has {available_bytes}", path.display()
+        "not enough room to pull {name}: {} needs {} MB free and has {}", path.display(),
+        needed_bytes / MEGABYTE, available_bytes / MEGABYTE
     )]
     NotEnoughSpace {
         /// The model.
@@ -212,6 +215,11 @@ impl StoreError {
                 format!("free some room and run `synod models pull {name}` again: it goes on where it stopped")
             }
             Self::Cancelled { name } => format!("`synod models pull {name}` goes on where it stopped"),
+            Self::NoSource { name, attempts, .. } if attempts.iter().any(|one| one.error.is_wrong_content()) => {
+                format!(
+                    "`synod models pull {name}` tries again; if it stays so, the source changed: see `synod models show {name}`"
+                )
+            }
             Self::NoSource { name, path, .. } => format!(
                 "check the network and pip's index settings, then run `synod models pull {name}` again; or copy the \
                  file to {} by hand: its sha256 is checked on first use",

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::StreamExt;
-use hf_hub::HFClient;
+use hf_hub::{HFClient, HFError};
 
 use super::error::SourceError;
 use super::join::Join;
@@ -51,7 +51,7 @@ impl Remote<'_> {
     }
 
     async fn stream(&self, pull: &Pull<'_>, join: &mut Join<'_>, meter: &Meter<'_>) -> Result<(), FetchError> {
-        let client = HFClient::builder().cache_enabled(false).retry_max_attempts(2).build().map_err(failed)?;
+        let client = HFClient::builder().cache_enabled(false).retry_max_attempts(2).build().map_err(refused)?;
         let (owner, name) = hf_hub::split_id(self.repo);
         let repository = client.model(owner, name);
         let request = repository
@@ -60,10 +60,10 @@ impl Remote<'_> {
             .revision(self.revision)
             .range(join.bytes()..self.expected_bytes)
             .send();
-        let (_, mut chunks) = within(pull, ANSWER_LIMIT, request).await?.map_err(failed)?;
+        let (_, mut chunks) = within(pull, ANSWER_LIMIT, request).await?.map_err(refused)?;
         let mut marked_bytes = join.bytes();
         while let Some(chunk) = within(pull, CHUNK_LIMIT, chunks.next()).await? {
-            join.write(&chunk.map_err(failed)?)?;
+            join.write(&chunk.map_err(refused)?)?;
             meter.at(join.bytes());
             if join.bytes() - marked_bytes >= MARK_EVERY_BYTES {
                 join.mark(0)?;
@@ -89,7 +89,15 @@ async fn within<T>(pull: &Pull<'_>, limit: Duration, future: impl Future<Output 
     }
 }
 
-/// An error with its causes in one line: hf-hub's own text often only says that a request failed.
+/// hf-hub's own text of a failed request repeats the address and not the reason.
+fn refused(error: HFError) -> SourceError {
+    match error {
+        HFError::Request { source, .. } => failed(source),
+        other => failed(other),
+    }
+}
+
+/// An error with its causes in one line.
 fn failed(error: impl std::error::Error) -> SourceError {
     let mut text = error.to_string();
     let mut cause = error.source();

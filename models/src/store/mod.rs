@@ -129,7 +129,9 @@ impl Store {
         self.home.join("models")
     }
 
-    fn file_path(&self, file: &ManifestFile) -> PathBuf {
+    /// Where a file of a model lies, or would.
+    #[must_use]
+    pub fn file_path(&self, file: &ManifestFile) -> PathBuf {
         self.models_folder().join(&file.path)
     }
 

@@ -17,6 +17,8 @@ const STALL_LIMIT: Duration = Duration::from_secs(300);
 /// How much of pip's output goes into an error.
 const LOG_LINES: usize = 4;
 const LOG_BYTES: i64 = 8 * 1024;
+const LINE_CHARS: usize = 300;
+const WARNING: &str = "WARNING:";
 
 /// The commands for pip, in the order they are tried.
 pub(super) fn default_commands() -> Vec<Vec<String>> {
@@ -167,10 +169,34 @@ fn tail(log: &Path) -> String {
         file.read_to_end(&mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     };
-    let text = read().unwrap_or_default();
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    match lines.len() {
-        0 => "it said nothing".to_owned(),
-        count => lines[count.saturating_sub(LOG_LINES)..].join(" | "),
+    match shorten(&read().unwrap_or_default()) {
+        text if text.is_empty() => "it said nothing".to_owned(),
+        text => text,
+    }
+}
+
+/// The last few lines. pip warns at every retry with the same long line: the last of them says it all.
+fn shorten(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with(WARNING) {
+            lines.retain(|earlier| !earlier.starts_with(WARNING));
+        }
+        lines.push(line);
+    }
+    let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    let short: Vec<String> = last.iter().map(|line| line.chars().take(LINE_CHARS).collect()).collect();
+    short.join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shorten;
+
+    #[test]
+    fn of_many_warnings_only_the_last_is_kept_beside_the_errors() {
+        let text = "WARNING: retry 1\n\nWARNING: retry 2\nERROR: no version\n ERROR: no distribution \n";
+        assert_eq!(shorten(text), "WARNING: retry 2 | ERROR: no version | ERROR: no distribution");
+        assert_eq!(shorten("\n"), "");
     }
 }

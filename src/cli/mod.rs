@@ -1,0 +1,117 @@
+//! The command line. One file a command: its arguments as a clap `Args`, and `run`, which gets them and a [`Context`].
+//!
+//! A new command is a new file, a variant of [`Command`] and a line in [`run`].
+
+mod completions;
+mod models;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use synod_models::store::Store;
+
+use crate::config::{Config, Layers};
+use crate::exit::{ExitCode, Failure};
+use crate::logging::LogFormat;
+use crate::output::Output;
+use crate::signals::Interrupt;
+
+const EXAMPLES: &str = "\
+Examples:
+  synod models list                        what can be used, and what is here already
+  synod models pull smollm2-135m-instruct  fetch a model, or go on with an interrupted fetch
+  synod completions bash > synod.bash      completions for your shell
+
+Configuration: ./synod.toml (or synod/synod.toml in the XDG config folder, or --config FILE), overridden by \
+variables such as SYNOD__AGGREGATOR__LISTEN=127.0.0.1:7600, overridden by flags.
+
+Models are kept in $SYNOD_HOME, or else in synod in the XDG cache folder.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration, 69 nothing reachable, 130 interrupted";
+
+/// Several small local language models, one better answer
+#[derive(Debug, Parser)]
+#[command(name = "synod", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Read this file in place of ./synod.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// How logs look on stderr; RUST_LOG chooses which
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The model store: list, pull, show and verify models
+    #[command(subcommand)]
+    Models(models::Models),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+}
+
+/// What every command works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    /// Where results go.
+    pub(crate) output: Output,
+    /// Whether the user wants to stop.
+    pub(crate) interrupt: Interrupt,
+    /// The flag `--config`.
+    pub(crate) config_file: Option<PathBuf>,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// It did not work; main says so and exits with the failure's code.
+pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failure> {
+    match command {
+        Command::Models(models) => models::run(models, context).await,
+        Command::Completions(completions) => completions::run(&completions, &context),
+    }
+}
+
+impl Context {
+    /// The layers of the configuration, to which a command adds its flags before loading them.
+    pub(crate) fn layers(&self) -> Layers {
+        Layers::of_process(self.config_file.as_deref())
+    }
+
+    /// The store, with the user's own models.
+    ///
+    /// # Errors
+    /// There is no place for a store.
+    pub(crate) fn store(&self, config: &Config) -> Result<Store, Failure> {
+        Ok(Store::open()?.with_manifests(config.models.clone()))
+    }
+
+    /// Runs work that blocks, off the threads that serve.
+    ///
+    /// # Errors
+    /// The work's own, or it panicked.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Failure::new(ExitCode::Failed, format!("internal error: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The configuration: `synod.toml`, environment and flags, merged and checked.
+//!
+//! Layers, weakest first: what is built in, `synod/synod.toml` in the XDG config folder, `./synod.toml` (or the file
+//! of `--config`), variables such as `SYNOD__AGGREGATOR__LISTEN`, flags. Two types: [`shape`] is what serde reads,
+//! [`Config`] what the program relies on. All mistakes are reported at once.
+
+mod check;
+mod document;
+pub(crate) mod key;
+mod load;
+pub(crate) mod mistake;
+mod origins;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+use synod_models::store::Manifest;
+
+pub(crate) use load::Layers;
+pub(crate) use mistake::Mistakes;
+use origins::Origins;
+
+/// A configuration without mistakes.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Which topology a question runs through if it names none.
+    pub(crate) default_topology: String,
+    /// The aggregator.
+    pub(crate) aggregator: Aggregator,
+    /// The nodes to start; none means those the topology needs.
+    pub(crate) nodes: Vec<Node>,
+    /// The user's own models, for [`Store::with_manifests`](synod_models::store::Store::with_manifests).
+    pub(crate) models: Vec<Manifest>,
+    /// The user's topologies, for the aggregator to check.
+    pub(crate) topologies: BTreeMap<String, toml::Value>,
+    /// Where each key was written: `origins.mistake(&KeyPath::of(["topologies", name]).join("stages[0].kind"), …)`.
+    pub(crate) origins: Origins,
+}
+
+/// What an aggregator listens on and whom it asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Aggregator {
+    /// gRPC.
+    pub(crate) listen: SocketAddr,
+    /// HTTP.
+    pub(crate) http: SocketAddr,
+    /// Nodes that are started by somebody else.
+    pub(crate) nodes: Vec<String>,
+}
+
+/// A node to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// What it hosts, at least one.
+    pub(crate) models: Vec<String>,
+    /// gRPC.
+    pub(crate) listen: SocketAddr,
+    /// Threads to compute with; none means as many as there are cores.
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// What it computes on.
+    pub(crate) device: Device,
+}
+
+/// What a node computes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// The processor.
+    Cpu,
+    /// A graphics card, through wgpu.
+    Wgpu,
+}

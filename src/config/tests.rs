@@ -1,0 +1,160 @@
+//! Whole configurations, from files in a temporary folder.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::key::KeyPath;
+use super::*;
+
+/// Loads these files, weakest first, and variables.
+fn load(files: &[&str], variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let folder = TempDir::new().unwrap();
+    let write = |(at, text): (usize, &&str)| {
+        let path = folder.path().join(format!("{at}.toml"));
+        fs::write(&path, text).unwrap();
+        (path, true)
+    };
+    let files = files.iter().enumerate().map(write).collect();
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let prefix = format!("{}/", folder.path().display());
+    let loaded = Layers { files, variables, flags: Vec::new() }.load();
+    loaded.map_err(|Mistakes(mistakes)| mistakes.iter().map(|one| one.to_string().replace(&prefix, "")).collect())
+}
+
+#[track_caller]
+fn check_mistakes(text: &str, expected: &[&str]) {
+    let mistakes = load(&[text], &[]).unwrap_err();
+    for (mistake, expected) in mistakes.iter().zip(expected) {
+        assert!(mistake.contains(expected), "no `{expected}` in `{mistake}`");
+    }
+    assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
+}
+
+#[test]
+fn without_any_file_everything_has_a_default() {
+    let config = load(&[], &[]).unwrap();
+    assert_eq!(config.default_topology, "moa");
+    assert_eq!(config.aggregator.listen.to_string(), "127.0.0.1:7600");
+    assert!(config.nodes.is_empty());
+}
+
+#[test]
+fn a_stronger_layer_wins_key_by_key() {
+    let user = "default_topology = 'user'\n[aggregator]\nlisten = '127.0.0.1:1'\nhttp = '127.0.0.1:2'";
+    let own = "[aggregator]\nhttp = '127.0.0.1:3'\nnodes = ['http://a:1']";
+    let variables = [("SYNOD__AGGREGATOR__NODES", "http://b:1,http://c:2"), ("SYNOD_HOME", "/x")];
+    let config = load(&[user, own], &variables).unwrap();
+    assert_eq!(config.default_topology, "user");
+    assert_eq!(config.aggregator.listen.port(), 1);
+    assert_eq!(config.aggregator.http.port(), 3);
+    assert_eq!(config.aggregator.nodes, ["http://b:1", "http://c:2"]);
+}
+
+#[test]
+fn a_flag_wins_over_everything_and_is_named_in_its_mistake() {
+    let variables = vec![("SYNOD__AGGREGATOR__LISTEN".to_owned(), "127.0.0.1:1".to_owned())];
+    let layers = |listen: &str| {
+        let layers = Layers { variables: variables.clone(), ..Layers::default() };
+        layers.flag("--listen", "aggregator.listen", Some(listen.to_owned())).load()
+    };
+    assert_eq!(layers("127.0.0.1:2").unwrap().aggregator.listen.port(), 2);
+    assert!(layers("nowhere").unwrap_err().to_string().contains("--listen: aggregator.listen: `nowhere`"));
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_lines() {
+    let text = r#"
+default_topologie = "moa"
+[aggregator]
+listen = 7600
+http = "localhost"
+nodes = ["http://a:1", "a:1"]
+
+[[nodes]]
+models = ["smolm2-135m-instruct"]
+threads = 0
+gpu = true
+
+[[nodes]]
+device = "tpu"
+
+[models.Mine]
+kind = "chatty"
+licence = "MIT"
+size_bytes = 0
+sha256 = "00"
+sources = [{ hf = { repo = "a/b" } }]
+"#;
+    check_mistakes(
+        text,
+        &[
+            "0.toml:2: default_topologie: unknown field",
+            "0.toml:4: aggregator.listen: invalid type",
+            "0.toml:5: aggregator.http: `localhost` is not an address",
+            "0.toml:6: aggregator.nodes[1]: `a:1` is not",
+            "0.toml:9: nodes[0].models[0]: there is no model `smolm2-135m-instruct`; did you mean",
+            "0.toml:10: nodes[0].threads: 0 must be between",
+            "0.toml:11: nodes[0].gpu: unknown field",
+            "0.toml:13: nodes[1].models: a node needs",
+            "0.toml:14: nodes[1].device: there is no device `tpu`",
+            "0.toml:16: models.Mine: `Mine` cannot be",
+            "0.toml:17: models.Mine.kind: unknown variant `chatty`",
+            "0.toml:19: models.Mine.size_bytes: must be more than 0",
+            "0.toml:20: models.Mine.sha256: `00` is not a sha256",
+            "0.toml:21: models.Mine.sources[0].hf: missing field `file`",
+        ],
+    );
+}
+
+#[test]
+fn syntax_is_reported_with_its_line() {
+    check_mistakes("default_topology = \"moa\"\n[aggregator\nlisten = 1", &["0.toml:2: "]);
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_named() {
+    let variables = [
+        ("SYNOD__AGGREGATOR__LISTEN", "here"),
+        ("SYNOD__AGGREGATOR__LISSEN", "127.0.0.1:1"),
+        ("SYNOD__AGGREGATOR", "x"),
+    ];
+    let mistakes = load(&[], &variables).unwrap_err();
+    assert!(mistakes[0].contains("variable SYNOD__AGGREGATOR: aggregator: "), "{mistakes:?}");
+    assert!(mistakes[1].starts_with("environment variable SYNOD__AGGREGATOR__LISSEN: aggregator.lissen: "));
+    assert!(mistakes[1].contains("unknown field"), "{mistakes:?}");
+    assert!(mistakes[2].contains("SYNOD__AGGREGATOR__LISTEN: aggregator.listen: `here` is not"), "{mistakes:?}");
+}
+
+#[test]
+fn a_users_model_is_known_to_nodes_and_names_may_hold_dots() {
+    let text = format!(
+        "[models.'my.model-1.5']\nkind = 'chat'\nlicence = 'MIT'\nsize_bytes = 1\nsha256 = '{}'\n\
+         sources = [{{ file = '/x' }}]\n[[nodes]]\nmodels = ['my.model-1.5']",
+        "0".repeat(64)
+    );
+    let config = load(&[&text], &[]).unwrap();
+    assert_eq!(config.models[0].name, "my.model-1.5");
+    assert_eq!(config.nodes[0].listen.port(), 7610);
+}
+
+#[test]
+fn a_topology_passes_through_with_the_lines_of_its_keys() {
+    let text = "[topologies.t]\ndeadline = '120s'\n[[topologies.t.stages]]\nkind = 'propose'\nquorum = 2\ngrace = 0.5";
+    let config = load(&[text], &[]).unwrap();
+    let stage = &config.topologies["t"]["stages"][0];
+    assert_eq!((stage["quorum"].as_integer(), stage["grace"].as_float()), (Some(2), Some(0.5)));
+    let key = KeyPath::of(["topologies", "t"]).join("stages[0].quorum");
+    assert!(
+        config.origins.mistake(&key, "wrong").to_string().ends_with("0.toml:5: topologies.t.stages[0].quorum: wrong")
+    );
+}
+
+#[test]
+fn two_servers_cannot_share_an_address() {
+    check_mistakes(
+        "[aggregator]\nhttp = '127.0.0.1:7600'\n[[nodes]]\nmodels = ['gemma-3-270m']\nlisten = '127.0.0.1:7680'\n\
+         [[nodes]]\nmodels = ['gemma-3-270m']\nlisten = '127.0.0.1:7600'",
+        &["0.toml:2: aggregator.http: 127.0.0.1:7600 is taken by aggregator.listen", "0.toml:8: nodes[1].listen"],
+    );
+}
