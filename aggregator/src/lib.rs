@@ -1,1 +1,25 @@
-//! To come.
+//! The Synod aggregator: takes a question through a topology of members that nodes host, and streams one answer.
+//!
+//! The rooms, from the inside out: [`topology`] says what is to be done, `stages` decides without a network, [`prompts`]
+//! words it, [`members`] asks nodes, [`discovery`] knows which there are, [`runs`] does it all and remembers,
+//! [`serve()`] puts it behind gRPC. Nothing here names an inference engine or a model file.
+
+pub mod client;
+pub mod discovery;
+mod error;
+mod limits;
+pub mod members;
+pub mod prompts;
+pub mod runs;
+mod serve;
+mod service;
+mod stages;
+pub mod topology;
+mod wire;
+
+pub use client::Client;
+pub use error::{Error, ErrorCode, Retry};
+pub use limits::Limits;
+pub use runs::{Question, RunStream, Runner, events};
+pub use serve::{Options, ServeError, serve, serve_with};
+pub use stages::{Candidate, FinishReason};

@@ -1,0 +1,62 @@
+//! A small client, for `synod ask` and for tests: plain types in, plain types out.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream::BoxStream};
+use synod_proto::v1::{AskRequest, aggregator_service_client::AggregatorServiceClient};
+use tonic::{
+    Request,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    error::{Error, ErrorCode},
+    runs::{Question, events::Event},
+    wire::{error_of, event_of},
+};
+
+/// Answers may be long, and drafts come with them.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// A connection to an aggregator.
+#[derive(Debug, Clone)]
+pub struct Client(AggregatorServiceClient<Channel>);
+
+impl Client {
+    /// Connects, or says that nobody is there.
+    pub async fn connect(address: &str) -> Result<Self, Error> {
+        let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        let endpoint = Endpoint::from_shared(url)
+            .map_err(|error| Error::invalid(format!("\"{address}\" is not an address: {error}")))?;
+        let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|error| {
+            Error::new(ErrorCode::Unavailable, format!("no aggregator answers at {address}: {}", chain(&error)))
+        })?;
+        Ok(Self(AggregatorServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)))
+    }
+
+    /// Asks. The stream ends after the run's last event, with an error if that is a failure; dropping it cancels the run.
+    pub async fn ask(&mut self, question: Question) -> Result<BoxStream<'static, Result<Event, Error>>, Error> {
+        let deadline = question.deadline;
+        let mut request = Request::new(AskRequest::from(question));
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
+        let responses = self.0.ask(request).await.map_err(|status| error_of(&status))?.into_inner();
+        let event = |response: Result<_, tonic::Status>| match response {
+            Ok(response) => event_of(response).map(Ok),
+            Err(status) => Some(Err(error_of(&status))),
+        };
+        Ok(responses.filter_map(move |response| std::future::ready(event(response))).boxed())
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,149 @@
+//! One node: its connection, its load, and what the last look at it said.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{limits::Limits, members::Load};
+
+/// Whether a node is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// It answers.
+    Ready,
+    /// It doesn't, or hasn't been looked at.
+    Unreachable,
+    /// It finishes what it has and takes no more.
+    Draining,
+}
+
+/// A model on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hosted {
+    /// Its name.
+    pub name: String,
+    /// Whether it writes text; an embedding model doesn't.
+    pub writes: bool,
+}
+
+/// What is known of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Whether it is used.
+    pub state: NodeState,
+    /// What it calls itself; empty before the first answer.
+    pub id: String,
+    /// What it hosts.
+    pub models: Vec<Hosted>,
+    /// Why it is not used, where it isn't.
+    pub error: String,
+    /// Whether it has been looked at.
+    pub looked_at: bool,
+}
+
+/// A node that exists.
+pub(crate) struct Entry {
+    address: Arc<str>,
+    channel: Option<Channel>,
+    load: Arc<Load>,
+    status: Mutex<NodeStatus>,
+    again: Notify,
+}
+
+impl Entry {
+    /// Connects when it is first used. An address that is none makes an entry that says so.
+    pub(super) fn new(address: &str, limits: &Limits) -> Self {
+        let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        let endpoint = Endpoint::from_shared(url).map(|endpoint| tuned(endpoint, limits).connect_lazy());
+        let error = match &endpoint {
+            Ok(_) => "not looked at yet".to_owned(),
+            Err(error) => format!("\"{address}\" is not an address: {error}"),
+        };
+        let looked_at = endpoint.is_err();
+        Self {
+            address: address.into(),
+            channel: endpoint.ok(),
+            load: Arc::default(),
+            status: Mutex::new(NodeStatus {
+                state: NodeState::Unreachable,
+                id: String::new(),
+                models: Vec::new(),
+                error,
+                looked_at,
+            }),
+            again: Notify::new(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The name in events and messages: the node's own among these, with its address where another has the same.
+    pub(crate) fn label(&self, among: &[Arc<Self>]) -> Arc<str> {
+        let id = self.id();
+        let same = |other: &&Arc<Self>| other.address != self.address && other.id() == id;
+        match among.iter().find(same) {
+            _ if id.is_empty() => Arc::clone(&self.address),
+            Some(_) => format!("{id}@{}", self.address).into(),
+            None => id.into(),
+        }
+    }
+
+    fn id(&self) -> String {
+        self.lock().id.clone()
+    }
+
+    pub(crate) fn channel(&self) -> Option<Channel> {
+        self.channel.clone()
+    }
+
+    pub(crate) fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
+    pub(crate) fn status(&self) -> NodeStatus {
+        self.lock().clone()
+    }
+
+    pub(crate) fn hosts(&self, model: &str) -> bool {
+        let status = self.lock();
+        let hosted = status.models.iter().any(|hosted| hosted.writes && hosted.name == model);
+        hosted && status.state == NodeState::Ready
+    }
+
+    /// Asks for a look before the next is due.
+    pub(crate) fn look_again(&self) {
+        self.again.notify_one();
+    }
+
+    pub(super) async fn asked_again(&self) {
+        self.again.notified().await;
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut NodeStatus)) {
+        let mut status = self.lock();
+        let before = status.state;
+        change(&mut status);
+        status.looked_at = true;
+        if status.state != before {
+            let (state, error) = (status.state, &status.error);
+            tracing::info!(node = %self.address, ?state, error, "node changed state");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, NodeStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tuned(endpoint: Endpoint, limits: &Limits) -> Endpoint {
+    endpoint
+        .connect_timeout(limits.connect)
+        .tcp_nodelay(true)
+        // A node that was stopped or cut off answers no pings: its streams then end instead of hanging.
+        .http2_keep_alive_interval(limits.poll_interval)
+        .keep_alive_timeout(limits.poll_timeout)
+        .keep_alive_while_idle(true)
+}

@@ -1,0 +1,90 @@
+//! Looking at one node, again and again: does it serve, and what?
+
+use std::{sync::Arc, time::Duration};
+
+use synod_proto::v1::{DescribeRequest, DescribeResponse, ModelKind, node_service_client::NodeServiceClient};
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Request, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use super::{Entry, Hosted, NodeState};
+use crate::{limits::Limits, members::explain};
+
+/// The first pause after a look that failed; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How many looks in a row may run out of time before a node that was well is given up: it may only be busy.
+const PATIENCE: u32 = 2;
+
+/// Looks until it is dropped; tells of each look.
+pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, changed: impl Fn()) {
+    let Some(channel) = entry.channel() else { return };
+    let mut failures = 0_u32;
+    loop {
+        let pause = match timeout(limits.poll_timeout, look(channel.clone())).await {
+            Ok(Ok(seen)) => {
+                failures = 0;
+                record(&entry, seen);
+                limits.poll_interval
+            }
+            Ok(Err(status)) => {
+                failures += 1;
+                give_up(&entry, explain(&status).message);
+                backoff(failures, limits.reconnect_max)
+            }
+            Err(_) => {
+                failures += 1;
+                let was_well = entry.status().state == NodeState::Ready;
+                if !was_well || failures >= PATIENCE {
+                    give_up(&entry, format!("no answer within {:?}", limits.poll_timeout));
+                }
+                backoff(failures, limits.reconnect_max)
+            }
+        };
+        changed();
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = entry.asked_again() => {}
+        }
+    }
+}
+
+struct Seen {
+    serving: bool,
+    description: DescribeResponse,
+}
+
+async fn look(channel: Channel) -> Result<Seen, Status> {
+    let check = HealthClient::new(channel.clone()).check(Request::new(HealthCheckRequest::default())).await;
+    let serving = match check {
+        Ok(response) => response.into_inner().status == i32::from(ServingStatus::Serving),
+        // A node of another make may have no health service.
+        Err(status) if status.code() == Code::Unimplemented => true,
+        Err(status) => return Err(status),
+    };
+    let description = NodeServiceClient::new(channel).describe(DescribeRequest {}).await?.into_inner();
+    Ok(Seen { serving, description })
+}
+
+fn record(entry: &Entry, seen: Seen) {
+    let hosted =
+        |model: synod_proto::v1::HostedModel| Hosted { writes: model.kind() != ModelKind::Embedding, name: model.name };
+    entry.update(|status| {
+        status.state = if seen.serving { NodeState::Ready } else { NodeState::Draining };
+        status.id = seen.description.node_id;
+        status.models = seen.description.models.into_iter().map(hosted).collect();
+        status.error = if seen.serving { String::new() } else { "it reports that it is not serving".to_owned() };
+    });
+}
+
+fn give_up(entry: &Entry, error: String) {
+    entry.update(|status| {
+        status.state = NodeState::Unreachable;
+        status.error = error;
+    });
+}
+
+/// Doubles from the first pause up to the longest, with a fifth of jitter so that nodes are not asked in step.
+fn backoff(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+    doubled.min(longest).mul_f64(rand::random_range(0.8..1.2))
+}

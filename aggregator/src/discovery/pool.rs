@@ -1,0 +1,176 @@
+//! All nodes that exist, each watched by a task of its own.
+
+use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
+
+use futures::StreamExt;
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinHandle, JoinSet},
+    time::timeout,
+};
+
+use super::{Discovery, Entry, NodeStatus, Update, look::keep_looking};
+use crate::limits::Limits;
+
+/// The most nodes; more are ignored, with a word in the log.
+const MAX_NODES: usize = 1024;
+
+/// One node as `ListNodes` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Where it is.
+    pub address: String,
+    /// How it does.
+    pub status: NodeStatus,
+}
+
+/// The nodes. Dropping it ends the tasks that watch them.
+pub struct Pool {
+    shared: Arc<Shared>,
+    turn: AtomicUsize,
+    supervisor: JoinHandle<()>,
+}
+
+struct Shared {
+    limits: Limits,
+    nodes: RwLock<Nodes>,
+    /// Moves with every look and every update.
+    changes: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Nodes {
+    entries: Vec<Arc<Entry>>,
+    /// Whether discovery has said anything yet.
+    known: bool,
+}
+
+impl Pool {
+    /// Begins to follow a discovery and to look at what it names.
+    pub fn start(discovery: Box<dyn Discovery>, limits: Limits) -> Self {
+        let shared = Arc::new(Shared { limits, nodes: RwLock::default(), changes: watch::channel(()).0 });
+        let supervisor = tokio::spawn(supervise(discovery, Arc::clone(&shared)));
+        Self { shared, turn: AtomicUsize::new(0), supervisor }
+    }
+
+    /// Every node and how it does, in the order of discovery.
+    pub fn list(&self) -> Vec<NodeInfo> {
+        let info = |entry: Arc<Entry>| NodeInfo { address: entry.address().to_owned(), status: entry.status() };
+        self.entries().into_iter().map(info).collect()
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.shared.read().entries.clone()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    pub(crate) fn turn(&self) -> &AtomicUsize {
+        &self.turn
+    }
+
+    /// Waits until every node has been looked at once, for as long as the limits say.
+    pub(crate) async fn first_look(&self) {
+        let mut changes = self.shared.changes.subscribe();
+        let looking = async { while !self.shared.all_looked_at() && changes.changed().await.is_ok() {} };
+        if timeout(self.shared.limits.first_look, looking).await.is_err() {
+            tracing::warn!("some nodes have not answered a first look in time");
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Ends its watchers too: they are in a set that it owns.
+        self.supervisor.abort();
+    }
+}
+
+impl Shared {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Nodes> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all_looked_at(&self) -> bool {
+        let nodes = self.read();
+        nodes.known && nodes.entries.iter().all(|entry| entry.status().looked_at)
+    }
+}
+
+async fn supervise(discovery: Box<dyn Discovery>, shared: Arc<Shared>) {
+    let mut updates = discovery.updates();
+    let mut watchers = Watchers { tasks: JoinSet::new(), by_address: Vec::new() };
+    loop {
+        tokio::select! {
+            update = updates.next() => match update {
+                Some(update) => apply(update, &shared, &mut watchers),
+                None => break,
+            },
+            Some(ended) = watchers.tasks.join_next() => report(ended),
+        }
+    }
+    // Discovery has no more to say: what it said last holds.
+    while let Some(ended) = watchers.tasks.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "the task that watches a node died");
+    }
+}
+
+struct Watchers {
+    tasks: JoinSet<()>,
+    by_address: Vec<(String, AbortHandle)>,
+}
+
+fn apply(update: Update, shared: &Arc<Shared>, watchers: &mut Watchers) {
+    match update {
+        Update::Reset(addresses) => {
+            let gone: Vec<String> = watchers.by_address.iter().map(|(address, _)| address.clone()).collect();
+            gone.iter().filter(|address| !addresses.contains(address)).for_each(|gone| remove(gone, shared, watchers));
+            addresses.iter().for_each(|address| add(address, shared, watchers));
+        }
+        Update::Add(address) => add(&address, shared, watchers),
+        Update::Remove(address) => remove(&address, shared, watchers),
+    }
+    shared.nodes.write().unwrap_or_else(PoisonError::into_inner).known = true;
+    shared.changes.send_replace(());
+}
+
+fn add(address: &str, shared: &Arc<Shared>, watchers: &mut Watchers) {
+    if watchers.by_address.iter().any(|(known, _)| known == address) {
+        return;
+    }
+    if watchers.by_address.len() >= MAX_NODES {
+        tracing::warn!(address, limit = MAX_NODES, "ignoring a node beyond the limit");
+        return;
+    }
+    let entry = Arc::new(Entry::new(address, &shared.limits));
+    shared.nodes.write().unwrap_or_else(PoisonError::into_inner).entries.push(Arc::clone(&entry));
+    let changed = {
+        let shared = Arc::clone(shared);
+        move || {
+            shared.changes.send_replace(());
+        }
+    };
+    let task = watchers.tasks.spawn(keep_looking(entry, shared.limits.clone(), changed));
+    watchers.by_address.push((address.to_owned(), task));
+}
+
+fn remove(address: &str, shared: &Arc<Shared>, watchers: &mut Watchers) {
+    let mut nodes = shared.nodes.write().unwrap_or_else(PoisonError::into_inner);
+    nodes.entries.retain(|entry| entry.address() != address);
+    watchers.by_address.retain(|(known, task)| {
+        if known == address {
+            task.abort();
+        }
+        known != address
+    });
+}

@@ -1,0 +1,73 @@
+//! Every bound of the aggregator, in one place.
+
+use std::time::Duration;
+
+/// What the aggregator takes, keeps and waits for, at most.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of one question: all messages together.
+    pub question_bytes: usize,
+    /// Messages of one question.
+    pub messages: usize,
+    /// Bytes of one gRPC message, before it is read. Above `question_bytes`, so that a question that is somewhat too
+    /// long gets our explanation rather than the transport's.
+    pub grpc_message_bytes: usize,
+    /// Runs in flight; the next is refused.
+    pub concurrent_runs: usize,
+    /// Finished runs that `ListRuns` and `GetRun` know.
+    pub runs_kept: usize,
+    /// Bytes of text that those runs may hold together.
+    pub runs_kept_bytes: usize,
+    /// Events waiting for a slow client before deltas are joined.
+    pub events_queued: usize,
+    /// Bytes that one seat may write.
+    pub seat_bytes: usize,
+    /// Tries of one seat, the first included.
+    pub attempts: u32,
+    /// From asking a node to its first text; queueing and prefill are inside.
+    pub first_token: Duration,
+    /// Silence within an answer.
+    pub idle: Duration,
+    /// What a hop keeps of the deadline for its own work: a node is told of this much less.
+    pub hop_margin: Duration,
+    /// Between two looks at a node that is well.
+    pub poll_interval: Duration,
+    /// How long one look may take.
+    pub poll_timeout: Duration,
+    /// The longest pause between two looks at a node that isn't.
+    pub reconnect_max: Duration,
+    /// To open a connection.
+    pub connect: Duration,
+    /// How long a question waits for nodes that have not been looked at yet (start-up).
+    pub first_look: Duration,
+    /// How long runs in flight may take to finish once the process is asked to stop.
+    pub drain: Duration,
+}
+
+impl Limits {
+    /// The values of a process that nobody configured: laptop to small cluster.
+    pub fn standard() -> Self {
+        Self {
+            question_bytes: 1 << 20,
+            messages: 512,
+            grpc_message_bytes: 4 << 20,
+            concurrent_runs: 64,
+            runs_kept: 256,
+            runs_kept_bytes: 16 << 20,
+            events_queued: 256,
+            seat_bytes: 1 << 20,
+            attempts: 3,
+            // A 4k-token prompt on a small board takes most of this.
+            first_token: Duration::from_secs(60),
+            idle: Duration::from_secs(30),
+            hop_margin: Duration::from_millis(100),
+            poll_interval: Duration::from_secs(2),
+            // A node that decodes on all cores answers late, and isn't dead.
+            poll_timeout: Duration::from_secs(5),
+            reconnect_max: Duration::from_secs(5),
+            connect: Duration::from_secs(1),
+            first_look: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

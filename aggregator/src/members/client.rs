@@ -1,0 +1,78 @@
+//! A call over gRPC: deadlines handed down, statuses understood.
+
+use std::{error::Error as _, time::Duration};
+
+use futures::{StreamExt, stream};
+use synod_proto::v1::node_service_client::NodeServiceClient;
+use tokio::time::Instant;
+use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt;
+
+use super::{Call, EventStream};
+use crate::{
+    error::{Error, ErrorCode},
+    limits::Limits,
+    wire,
+};
+
+/// Opens a call. The node is told of a deadline a little before ours, so that its own word on it arrives in time.
+pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> Result<EventStream, Error> {
+    let mut client = NodeServiceClient::new(channel)
+        .max_decoding_message_size(limits.grpc_message_bytes)
+        .max_encoding_message_size(limits.grpc_message_bytes);
+    let (deadline, margin) = (call.deadline, limits.hop_margin);
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    let mut request = Request::new(stream::iter(wire::generate_requests(call)));
+    // tonic takes a timeout of zero for none.
+    request.set_timeout(remaining.saturating_sub(margin).max(Duration::from_millis(1)));
+    let response = client.generate(request).await.map_err(|status| explain_late(&status, deadline, margin))?;
+    let event = move |response: Result<_, Status>| match response {
+        Ok(response) => wire::member_event(response).map(Ok),
+        Err(status) => Some(Err(explain_late(&status, deadline, margin))),
+    };
+    Ok(response.into_inner().filter_map(move |response| std::future::ready(event(response))).boxed())
+}
+
+/// [`explain`], for a call that has a deadline: a node that stops just before it did what it was told.
+fn explain_late(status: &Status, deadline: Instant, margin: Duration) -> Error {
+    let error = explain(status);
+    let is_late = Instant::now() + margin * 2 >= deadline;
+    if error.code == ErrorCode::MemberTimedOut && is_late {
+        return Error::new(ErrorCode::DeadlineExceeded, "it was not done by its deadline");
+    }
+    error
+}
+
+/// What a node's status means to us.
+pub(crate) fn explain(status: &Status) -> Error {
+    let code = match status.code() {
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorCode::PromptRefused,
+        Code::NotFound | Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated => {
+            ErrorCode::ModelNotHosted
+        }
+        Code::ResourceExhausted => ErrorCode::Overloaded,
+        Code::Unavailable => ErrorCode::Unavailable,
+        // Of tonic's own timer too: it reports CANCELLED on the server's side.
+        Code::DeadlineExceeded | Code::Cancelled => ErrorCode::MemberTimedOut,
+        // A connection that breaks is UNKNOWN or INTERNAL to tonic.
+        Code::Unknown | Code::Internal | Code::Aborted | Code::DataLoss | Code::AlreadyExists | Code::Ok => {
+            ErrorCode::MemberFailed
+        }
+    };
+    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    Error { code, message: message(status), retry_after }
+}
+
+/// The message with what caused it: "transport error" alone helps nobody.
+fn message(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = status.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = if text.is_empty() { cause_text } else { format!("{text}: {cause_text}") };
+        }
+        source = cause.source();
+    }
+    if text.is_empty() { status.code().description().to_owned() } else { text }
+}

@@ -1,0 +1,124 @@
+//! Who answers: the one trait through which a run reaches nodes, and the policy around a call.
+
+mod attempts;
+mod choice;
+mod client;
+mod remote;
+
+use std::{pin::Pin, sync::Arc};
+
+use async_trait::async_trait;
+use futures::Stream;
+use tokio::time::Instant;
+
+pub(crate) use attempts::{Answered, Lost, Policy, Watch, answer};
+pub use choice::Lease;
+pub(crate) use choice::Load;
+pub(crate) use client::explain;
+
+use crate::{
+    error::Error,
+    prompts::{Message, Part},
+    stages::FinishReason,
+    topology::Sampling,
+};
+
+/// What a member is asked.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The model that should answer.
+    pub model: String,
+    /// The conversation; `parts` are the content of its last message.
+    pub messages: Vec<Message>,
+    /// The last message, in pieces.
+    pub parts: Vec<Part>,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// For the node's log.
+    pub run_id: String,
+    /// When the answer is of no more use.
+    pub deadline: Instant,
+}
+
+/// Tokens that a call cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Read.
+    pub prompt_tokens: u32,
+    /// Written.
+    pub completion_tokens: u32,
+    /// Read from the cache.
+    pub cached_prompt_tokens: u32,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+        self.cached_prompt_tokens = self.cached_prompt_tokens.saturating_add(other.cached_prompt_tokens);
+    }
+}
+
+/// A quoted part that did not fit whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Which of the quoted parts, from 0.
+    pub quoted_index: usize,
+    /// Tokens of it that the member sees.
+    pub tokens_kept: u32,
+    /// Tokens that it doesn't.
+    pub tokens_cut: u32,
+}
+
+/// What a member does, in order: accepted, deltas, finished.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MemberEvent {
+    /// The prompt fits and is queued.
+    Accepted {
+        /// Its length.
+        prompt_tokens: u32,
+        /// What did not fit.
+        cuts: Vec<Cut>,
+    },
+    /// More text.
+    Delta {
+        /// May be empty while a character is incomplete.
+        text: String,
+        /// How many tokens it is.
+        tokens: u32,
+    },
+    /// The end.
+    Finished {
+        /// Why it ended.
+        finish_reason: FinishReason,
+        /// What it cost.
+        usage: Usage,
+        /// How sure the model was.
+        mean_logprob: f64,
+    },
+}
+
+/// A member's events. Dropping it frees the sequence on the node.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<MemberEvent, Error>> + Send>>;
+
+/// A node chosen for a call. It counts as in flight there until this is dropped.
+pub struct Picked {
+    /// The node's own name.
+    pub node: Arc<str>,
+    /// Its place in the load of the node.
+    pub lease: Lease,
+}
+
+/// The nodes there are. A run knows no more of them than this, so it runs without a network in tests.
+#[async_trait]
+pub trait Nodes: Send + Sync + 'static {
+    /// Chooses a node that hosts the model, one that was not tried yet if there is any. Fails at once, with what was
+    /// looked at, where none can answer.
+    fn pick(&self, model: &str, tried: &[Arc<str>]) -> Result<Picked, Error>;
+
+    /// Opens a call on the node chosen.
+    async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error>;
+
+    /// Waits, within a limit of its own, until the nodes have been looked at once.
+    async fn settled(&self) {}
+}

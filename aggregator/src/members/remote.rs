@@ -1,0 +1,77 @@
+//! The nodes of the pool, as runs see them.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use async_trait::async_trait;
+
+use super::{
+    Call, EventStream, Nodes, Picked,
+    choice::{View, choose},
+    client,
+};
+use crate::{
+    discovery::{Entry, NodeState, Pool},
+    error::{Error, ErrorCode},
+};
+
+#[async_trait]
+impl Nodes for Pool {
+    fn pick(&self, model: &str, tried: &[Arc<str>]) -> Result<Picked, Error> {
+        let entries = self.entries();
+        let hosting: Vec<&Arc<Entry>> = entries.iter().filter(|entry| entry.hosts(model)).collect();
+        let view = |entry: &&Arc<Entry>| View {
+            tried: tried.contains(&entry.label(&entries)),
+            failed_lately: entry.load().failed_lately(),
+            in_flight: entry.load().in_flight(),
+        };
+        let views: Vec<View> = hosting.iter().map(view).collect();
+        let turn = self.turn().fetch_add(1, Ordering::Relaxed);
+        let chosen = choose(&views, turn).and_then(|at| hosting.get(at)).ok_or_else(|| nobody(model, &entries))?;
+        Ok(Picked { node: chosen.label(&entries), lease: chosen.load().lease() })
+    }
+
+    async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
+        let gone = || Error::new(ErrorCode::Unavailable, "it left while the call was being made");
+        let entries = self.entries();
+        let entry = entries.iter().find(|entry| entry.label(&entries) == picked.node).ok_or_else(gone)?;
+        let channel = entry.channel().ok_or_else(gone)?;
+        let opened = client::generate(channel, call, self.limits()).await;
+        if opened.as_ref().is_err_and(|error| error.code == ErrorCode::Unavailable) {
+            // Whether it is gone for everyone is for the next look to say, and that should be now.
+            entry.look_again();
+        }
+        opened
+    }
+
+    async fn settled(&self) {
+        self.first_look().await;
+    }
+}
+
+/// Why nobody can answer, node by node.
+fn nobody(model: &str, entries: &[Arc<Entry>]) -> Error {
+    if entries.is_empty() {
+        return Error::new(ErrorCode::Unavailable, format!("no node for {model}: no nodes are configured"));
+    }
+    let ready = entries.iter().any(|entry| entry.status().state == NodeState::Ready);
+    let line = |entry: &Arc<Entry>| {
+        let status = entry.status();
+        match status.state {
+            NodeState::Ready => format!("{} hosts {}", entry.label(entries), list(&status.models)),
+            NodeState::Draining => format!("{} is draining", entry.label(entries)),
+            NodeState::Unreachable => format!("{} is unreachable ({})", entry.label(entries), status.error),
+        }
+    };
+    let lines: Vec<String> = entries.iter().map(line).collect();
+    let (code, what) = if ready {
+        (ErrorCode::ModelNotHosted, "no ready node hosts")
+    } else {
+        (ErrorCode::Unavailable, "no node is reachable for")
+    };
+    Error::new(code, format!("{what} {model}: {}", lines.join("; ")))
+}
+
+fn list(models: &[crate::discovery::Hosted]) -> String {
+    let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}

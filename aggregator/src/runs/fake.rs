@@ -1,0 +1,158 @@
+//! Nodes out of a script, for tests: no network, and tokio's paused clock for time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream};
+use tokio::time::sleep;
+
+use crate::{
+    error::{Error, ErrorCode},
+    members::{Call, Cut, EventStream, Lease, MemberEvent, Nodes, Picked, Usage},
+    prompts::Part,
+    stages::FinishReason,
+};
+
+/// What a node does when it is asked.
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    /// Writes this after a while.
+    Say(Duration, String),
+    /// Says that its second quoted part was cut, then writes this.
+    SayOfCut(String),
+    /// Refuses the call.
+    Refuse(ErrorCode, &'static str),
+    /// Writes this, then breaks off.
+    BreakOff(String),
+    /// Never says anything.
+    Hang,
+    /// Writes for ever.
+    Babble,
+}
+
+/// Shorthand for an answer that comes at once.
+pub(super) fn say(text: &str) -> Act {
+    Act::Say(Duration::ZERO, text.to_owned())
+}
+
+#[derive(Default)]
+pub(super) struct FakeNodes {
+    /// Nodes in order of preference, with what they host.
+    nodes: Vec<(Arc<str>, Vec<String>)>,
+    /// What each node does with each model: in order, the last for ever.
+    acts: Mutex<BTreeMap<(String, String), Vec<Act>>>,
+    /// Every call made, with its node.
+    pub(super) calls: Mutex<Vec<(String, Call)>>,
+    /// Streams that are open now.
+    pub(super) open: Arc<AtomicUsize>,
+}
+
+impl FakeNodes {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A node with what it does for a model.
+    pub(super) fn node(mut self, node: &str, model: &str, acts: impl IntoIterator<Item = Act>) -> Self {
+        match self.nodes.iter_mut().find(|(known, _)| &**known == node) {
+            Some((_, models)) => models.push(model.to_owned()),
+            None => self.nodes.push((node.into(), vec![model.to_owned()])),
+        }
+        let acts: Vec<Act> = acts.into_iter().collect();
+        self.acts.lock().unwrap().insert((node.to_owned(), model.to_owned()), acts);
+        self
+    }
+
+    /// The nodes asked, in order.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(node, _)| node.clone()).collect()
+    }
+
+    /// The drafts in the prompt of the last call for a model.
+    pub(super) fn quoted(&self, model: &str) -> Vec<String> {
+        let calls = self.calls.lock().unwrap();
+        let (_, call) = calls.iter().rev().find(|(_, call)| call.model == model).unwrap();
+        let quoted = call.parts.iter().filter_map(|part| match part {
+            Part::Quoted { text, .. } => Some(text.clone()),
+            Part::Text(_) => None,
+        });
+        quoted.collect()
+    }
+}
+
+#[async_trait]
+impl Nodes for FakeNodes {
+    fn pick(&self, model: &str, tried: &[Arc<str>]) -> Result<Picked, Error> {
+        let hosting = self.nodes.iter().filter(|(_, models)| models.iter().any(|hosted| hosted == model));
+        let chosen = hosting.min_by_key(|(node, _)| tried.iter().filter(|tried| *tried == node).count());
+        let nobody = || Error::new(ErrorCode::Unavailable, format!("no node is reachable for {model}: tried all"));
+        let (node, _) = chosen.ok_or_else(nobody)?;
+        Ok(Picked { node: Arc::clone(node), lease: Lease::uncounted() })
+    }
+
+    async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
+        self.calls.lock().unwrap().push((picked.node.to_string(), call.clone()));
+        let act = {
+            let mut acts = self.acts.lock().unwrap();
+            let acts = acts.get_mut(&(picked.node.to_string(), call.model.clone())).unwrap();
+            if acts.len() > 1 { acts.remove(0) } else { acts[0].clone() }
+        };
+        let guard = Open::new(&self.open);
+        let events = match act {
+            Act::Refuse(code, why) => return Err(Error::new(code, why)),
+            Act::Hang => stream::pending().boxed(),
+            Act::Say(pause, text) => stream::once(sleep(pause)).flat_map(move |()| spoken(&text, &[])).boxed(),
+            Act::SayOfCut(text) => spoken(&text, &[Cut { quoted_index: 1, tokens_kept: 3, tokens_cut: 7 }]).boxed(),
+            Act::BreakOff(text) => {
+                let broken = Error::new(ErrorCode::MemberFailed, "connection reset");
+                stream::iter([Ok(delta(&text)), Err(broken)]).boxed()
+            }
+            Act::Babble => stream::unfold((), |()| async {
+                sleep(Duration::from_millis(100)).await;
+                Some((Ok(delta("blah ")), ()))
+            })
+            .boxed(),
+        };
+        Ok(events.inspect(move |_| guard.touch()).boxed())
+    }
+}
+
+fn delta(text: &str) -> MemberEvent {
+    MemberEvent::Delta { text: text.to_owned(), tokens: 1 }
+}
+
+/// An answer word by word.
+fn spoken(text: &str, cuts: &[Cut]) -> impl futures::Stream<Item = Result<MemberEvent, Error>> + use<> {
+    let words: Vec<MemberEvent> = text.split_inclusive(' ').map(delta).collect();
+    let completion_tokens = u32::try_from(words.len()).unwrap();
+    let usage = Usage { prompt_tokens: 10, completion_tokens, cached_prompt_tokens: 0 };
+    let accepted = MemberEvent::Accepted { prompt_tokens: 10, cuts: cuts.to_vec() };
+    let finished = MemberEvent::Finished { finish_reason: FinishReason::Stop, usage, mean_logprob: -0.5 };
+    stream::iter(std::iter::once(accepted).chain(words).chain([finished]).map(Ok))
+}
+
+/// Counts an open stream until it is dropped.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+
+    /// Keeps the guard in the closure that owns it.
+    fn touch(&self) {}
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

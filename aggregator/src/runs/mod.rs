@@ -1,0 +1,19 @@
+//! Runs: what happens in one, as events; the runner that takes a question through a topology; and the record of it.
+
+pub mod events;
+#[cfg(test)]
+mod fake;
+mod log;
+mod outbox;
+mod propose;
+mod question;
+mod registry;
+mod runner;
+mod synthesize;
+#[cfg(test)]
+mod tests;
+mod watcher;
+
+pub use question::Question;
+pub use registry::{RunRecord, RunState, RunSummary};
+pub use runner::{RunStream, Runner};

@@ -1,0 +1,187 @@
+//! A propose stage under way: all seats write side by side until enough have answered.
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    events::{At, Event, MemberFinished, StageFinished, StageKind, Timings},
+    runner::Context,
+    watcher::Watcher,
+};
+use crate::{
+    error::{Error, ErrorCode},
+    members::{Answered, Call, Lost, answer},
+    stages::{
+        Candidate, Prompt, budget,
+        propose::{Seat, Tally, Verdict, prompt, seats},
+        usable::usable,
+    },
+    topology::Propose,
+};
+
+/// Where the stage stands in its topology.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) stage: usize,
+    /// With this one.
+    pub(super) stages_left: usize,
+}
+
+/// Takes the drafts of the layer before to those of this one; never to fewer than there were for want of an answer.
+pub(super) async fn run(
+    context: &Context<'_>,
+    place: Place,
+    propose: &Propose,
+    before: Vec<Candidate>,
+) -> Result<Vec<Candidate>, Error> {
+    let started = Instant::now();
+    let stage = place.stage;
+    let remaining = context.deadline.saturating_duration_since(started);
+    let deadline = started + budget::share(remaining, place.stages_left, propose.deadline);
+    let seats = seats(stage, propose, context.material);
+    let prompts: Vec<Prompt> = seats
+        .iter()
+        .map(|seat| prompt(stage, seat.member, &before, context.material))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::new(ErrorCode::Internal, format!("writing the prompts of stage {stage}: {error}")))?;
+    let mut progress = Progress { context, stage, seats: &seats, prompts: &prompts, drafts: Vec::new() };
+    let usable = progress.collect(propose, deadline).await;
+    let drafts = progress.drafts;
+    context.log.event(Event::StageFinished(StageFinished {
+        stage,
+        kind: StageKind::Propose,
+        answered: usable,
+        failed: seats.len() - usable,
+        took: started.elapsed(),
+    }));
+    Ok(or_those_before(context, stage, drafts, before))
+}
+
+/// A layer without a usable draft leaves those that there were.
+fn or_those_before(
+    context: &Context<'_>,
+    stage: usize,
+    mut drafts: Vec<Candidate>,
+    before: Vec<Candidate>,
+) -> Vec<Candidate> {
+    // In order of seats, whatever the order of arrival: the same seed must give the same prompt.
+    drafts.sort_by_key(|draft| draft.seat);
+    if !drafts.is_empty() {
+        return drafts;
+    }
+    let instead = if before.is_empty() { "the question goes on alone" } else { "going on with the drafts before it" };
+    context.log.degrade(format!("stage {stage} has no usable draft: {instead}"));
+    before
+}
+
+struct Progress<'p, 'r> {
+    context: &'p Context<'r>,
+    stage: usize,
+    seats: &'p [Seat<'p>],
+    prompts: &'p [Prompt],
+    drafts: Vec<Candidate>,
+}
+
+impl Progress<'_, '_> {
+    /// Waits for seats until all are done, the grace after the quorum is over, or the stage's time is. Returns how many
+    /// answered usably; dropping the calls that are left frees their sequences.
+    async fn collect(&mut self, propose: &Propose, deadline: Instant) -> usize {
+        let mut tally = Tally::new(propose.quorum, self.seats.len());
+        let mut outstanding: Vec<usize> = (0..self.seats.len()).collect();
+        let (context, stage, seats, prompts) = (self.context, self.stage, self.seats, self.prompts);
+        let mut calls: FuturesUnordered<_> =
+            seats.iter().zip(prompts).map(|(seat, prompt)| ask(context, stage, seat, prompt, deadline)).collect();
+        let mut grace: Option<Instant> = None;
+        while let Ok(Some((seat, outcome))) = timeout_at(grace.unwrap_or(deadline), calls.next()).await {
+            outstanding.retain(|one| *one != seat);
+            let is_usable = self.settle(seat, outcome);
+            match tally.count(is_usable) {
+                Verdict::Wait => {}
+                Verdict::Grace => {
+                    grace.get_or_insert_with(|| deadline.min(Instant::now() + propose.grace));
+                }
+                Verdict::Done => break,
+            }
+        }
+        drop(calls);
+        for seat in outstanding {
+            let why = match grace {
+                Some(_) => {
+                    format!("cut off: quorum of {} answered and {:?} grace passed", propose.quorum.get(), propose.grace)
+                }
+                None => "cut off: the stage's share of the deadline is over".to_owned(),
+            };
+            self.lose(seat, why);
+        }
+        tally.usable()
+    }
+
+    /// Takes one seat's end into account; whether it gave a usable draft.
+    fn settle(&mut self, seat: usize, outcome: Result<Answered, Lost>) -> bool {
+        let answered = match outcome {
+            Ok(answered) => answered,
+            Err(lost) => {
+                self.lose(seat, lost.error.message);
+                return false;
+            }
+        };
+        let text = match usable(&answered.text) {
+            Ok(text) => text,
+            Err(why) => {
+                self.lose(seat, format!("its draft is not usable: {why}"));
+                return false;
+            }
+        };
+        let at = At { stage: self.stage, seat };
+        self.context.tell_cuts(at, &self.seats[seat].member.model, &self.prompts[seat].quoted);
+        self.drafts.push(Candidate {
+            stage: self.stage,
+            seat,
+            model: self.seats[seat].member.model.clone(),
+            text,
+            finish_reason: answered.finish_reason,
+            mean_logprob: answered.mean_logprob,
+            usage: answered.usage,
+        });
+        self.context.log.member_finished(finished(at, answered));
+        true
+    }
+
+    fn lose(&self, seat: usize, why: String) {
+        let (stage, model) = (self.stage, &self.seats[seat].member.model);
+        self.context.log.degrade(format!("stage {stage} seat {seat} ({model}) is lost: {why}"));
+        self.context.log.member_failed(At { stage, seat }, why);
+    }
+}
+
+/// An answer as its event tells it.
+pub(super) fn finished(at: At, answered: Answered) -> MemberFinished {
+    MemberFinished {
+        at,
+        text: answered.text,
+        finish_reason: answered.finish_reason,
+        usage: answered.usage,
+        timings: Timings { total: answered.total, first_token: answered.first_token },
+        mean_logprob: answered.mean_logprob,
+    }
+}
+
+async fn ask(
+    context: &Context<'_>,
+    stage: usize,
+    seat: &Seat<'_>,
+    prompt: &Prompt,
+    deadline: Instant,
+) -> (usize, Result<Answered, Lost>) {
+    let at = At { stage, seat: seat.index };
+    let watcher = Watcher { log: context.log, at, member: seat.member, is_answer: false };
+    let call = Call {
+        model: seat.member.model.clone(),
+        messages: prompt.messages.clone(),
+        parts: prompt.parts.clone(),
+        sampling: seat.sampling.clone(),
+        run_id: context.log.run_id().to_owned(),
+        deadline,
+    };
+    (seat.index, answer(context.nodes, &call, &context.policy, &watcher).await)
+}

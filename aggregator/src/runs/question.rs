@@ -1,0 +1,43 @@
+//! What is asked of a runner.
+
+use std::time::Duration;
+
+use crate::{error::Error, topology::Sampling};
+
+/// The most bytes of a run id.
+const MAX_ID_BYTES: usize = 128;
+
+/// A question, as it comes: nothing of it is checked yet, except that the sampling is possible.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Question {
+    /// The conversation as role and content; the last message is the question.
+    pub messages: Vec<(String, String)>,
+    /// Empty for the default topology.
+    pub topology: String,
+    /// Overrides the synthesiser's; `max_tokens` and `seed` hold for the whole run.
+    pub sampling: Sampling,
+    /// Empty to have one made.
+    pub run_id: String,
+    /// How long whoever asks will wait.
+    pub deadline: Option<Duration>,
+}
+
+impl Question {
+    /// A single question, to the default topology.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { messages: vec![("user".to_owned(), text.into())], ..Self::default() }
+    }
+}
+
+/// The id given, or a new one.
+pub(super) fn run_id(given: &str) -> Result<String, Error> {
+    if given.is_empty() {
+        return Ok(uuid::Uuid::now_v7().to_string());
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if given.len() > MAX_ID_BYTES || !given.chars().all(is_plain) {
+        let rule = format!("at most {MAX_ID_BYTES} of A-Z, a-z, 0-9, '-', '_', '.' and ':'");
+        return Err(Error::invalid(format!("a run id has {rule}; leave it empty to have one made")));
+    }
+    Ok(given.to_owned())
+}

@@ -1,0 +1,38 @@
+//! What a run does with the events of one seat.
+
+use super::{
+    events::{At, MemberStarted},
+    log::RunLog,
+};
+use crate::{
+    members::{Cut, Watch},
+    topology::Member,
+};
+
+/// Writes a seat's events into the run's log.
+pub(super) struct Watcher<'r> {
+    pub(super) log: &'r RunLog,
+    pub(super) at: At,
+    pub(super) member: &'r Member,
+    /// Whether the seat writes the answer rather than a draft.
+    pub(super) is_answer: bool,
+}
+
+impl Watch for Watcher<'_> {
+    fn started(&self, node: &str) {
+        self.log.member_started(MemberStarted {
+            at: self.at,
+            node: node.to_owned(),
+            model: self.member.model.clone(),
+            role: self.member.role.as_ref().map(|role| role.name.clone()).unwrap_or_default(),
+        });
+    }
+
+    fn accepted(&self, prompt_tokens: u32, cuts: &[Cut]) {
+        self.log.member_accepted(self.at, prompt_tokens, cuts);
+    }
+
+    fn delta(&self, text: &str, tokens: u32) {
+        self.log.delta(self.at, text, tokens, self.is_answer);
+    }
+}

@@ -1,0 +1,110 @@
+//! An aggregator from start to stop. It binds nothing and listens to no signal: both are its caller's.
+
+use std::{future::Future, sync::Arc};
+
+use synod_proto::{FILE_DESCRIPTOR_SET, v1::aggregator_service_server::AggregatorServiceServer};
+use thiserror::Error;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::{
+    discovery::{Discovery, Fixed, Pool},
+    limits::Limits,
+    prompts::Prompts,
+    runs::Runner,
+    service::Service,
+    topology::Topologies,
+};
+
+/// How long connections may take to close once no run is left.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What an aggregator is made of.
+pub struct Options {
+    /// The nodes, as URLs or `host:port`.
+    pub nodes: Vec<String>,
+    /// The topologies, with the default among them.
+    pub topologies: Topologies,
+    /// The prompt texts.
+    pub prompts: Prompts,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+/// Why an aggregator did not start or did not stay.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The descriptor set cannot be served.
+    #[error("building the reflection service")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("serving gRPC")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves until the future completes, then drains: no new questions, runs in flight get their time, then it returns.
+pub async fn serve(
+    listener: TcpListener,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let discovery = Box::new(Fixed::new(options.nodes.clone()));
+    serve_with(listener, discovery, options, shutdown).await
+}
+
+/// [`serve`] with nodes from somewhere else than the options.
+pub async fn serve_with(
+    listener: TcpListener,
+    discovery: Box<dyn Discovery>,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let Options { topologies, prompts, limits, .. } = options;
+    let pool = Arc::new(Pool::start(discovery, limits.clone()));
+    let runner = Arc::new(Runner::new(pool.clone(), topologies, prompts, limits.clone()));
+    let service = AggregatorServiceServer::new(Service { runner: Arc::clone(&runner), pool })
+        .max_decoding_message_size(limits.grpc_message_bytes)
+        .max_encoding_message_size(limits.grpc_message_bytes);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AggregatorServiceServer<Service>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    // Many clients, grpcurl among them, still ask for the alpha.
+    let reflection_alpha = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1alpha()?;
+    let closed = CancellationToken::new();
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(limits.poll_interval * 5))
+        .http2_keepalive_timeout(Some(limits.poll_timeout))
+        .tcp_nodelay(true)
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(reflection_alpha)
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), closed.clone().cancelled_owned());
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => return Ok(ended?),
+        () = shutdown => {}
+    }
+    tracing::info!("draining");
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    health.set_not_serving::<AggregatorServiceServer<Service>>().await;
+    // The server goes on while runs finish: their events, and the refusals of new questions, still have to go out.
+    tokio::select! {
+        ended = &mut server => return Ok(ended?),
+        () = runner.drain(limits.drain) => {}
+    }
+    closed.cancel();
+    match timeout(CLOSING, server).await {
+        Ok(ended) => Ok(ended?),
+        // A client that keeps its connection open keeps nobody here.
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,78 @@
+//! Members as the file has them.
+
+use super::{
+    Member, Role, Samples,
+    file::Known,
+    nearest::hint,
+    roles::Roles,
+    sampling::{MaxTokens, RepetitionPenalty, Sampling, Share, Temperature, TopK},
+    section::{Section, number, string, strings, whole},
+};
+
+/// What a member's keys are read against.
+pub(super) struct Context<'c> {
+    pub(super) roles: &'c Roles,
+    pub(super) known: &'c Known<'c>,
+}
+
+/// What came of one member: how many seats it stands for, right or wrong, so that a quorum can be judged beside it.
+pub(super) struct Read {
+    pub(super) member: Option<Member>,
+    pub(super) seats: usize,
+}
+
+/// Reads one member. With `many` false it takes exactly one seat.
+pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, many: bool) -> Read {
+    let model = section.require("model", |item| string(item).and_then(|name| model_name(name, context.known)));
+    let role = read_role(&mut section, context.roles);
+    let system = section.get("system", string);
+    let sampling = read_sampling(&mut section);
+    let samples = if many {
+        section.get("samples", |item| whole(item).and_then(|n| Samples::try_new(n).map_err(|wrong| wrong.to_string())))
+    } else {
+        None
+    };
+    section.finish();
+    let samples = samples.unwrap_or(Samples::ONE);
+    let member = model.map(|model| Member { model, role, system, sampling, samples });
+    Read { member, seats: samples.get() }
+}
+
+fn model_name(name: String, known: &Known<'_>) -> Result<String, String> {
+    match known.models {
+        _ if name.trim().is_empty() => Err("is empty: name a model, see `synod models list`".to_owned()),
+        Some(models) if !models.contains(&name.as_str()) => {
+            Err(format!("unknown model \"{name}\": {}", hint(&name, models.iter().copied())))
+        }
+        _ => Ok(name),
+    }
+}
+
+fn read_role(section: &mut Section<'_>, roles: &Roles) -> Option<Role> {
+    let named = section.get("role", |item| string(item).and_then(|name| roles.find(&name)));
+    let inline = section.get("instructions", string);
+    if section.has("role") && section.has("instructions") {
+        section.wrong("instructions", "a member has a role or instructions, not both");
+    }
+    named.or_else(|| inline.map(|instructions| Role { name: String::new(), instructions }))
+}
+
+fn read_sampling(section: &mut Section<'_>) -> Sampling {
+    /// Reads with one function and judges with another, each with its own message.
+    fn ranged<R, T, W: std::fmt::Display>(
+        read: impl Fn(&toml_edit::Item) -> Result<R, String>,
+        judge: impl Fn(R) -> Result<T, W>,
+    ) -> impl Fn(&toml_edit::Item) -> Result<T, String> {
+        move |item| judge(read(item)?).map_err(|wrong| wrong.to_string())
+    }
+    Sampling {
+        max_tokens: section.get("max_tokens", ranged(whole, MaxTokens::try_new)),
+        temperature: section.get("temperature", ranged(number, Temperature::try_new)),
+        top_k: section.get("top_k", ranged(whole, TopK::try_new)),
+        top_p: section.get("top_p", ranged(number, Share::try_new)),
+        min_p: section.get("min_p", ranged(number, Share::try_new)),
+        repetition_penalty: section.get("repetition_penalty", ranged(number, RepetitionPenalty::try_new)),
+        seed: section.get("seed", whole),
+        stop: section.get("stop", strings).unwrap_or_default(),
+    }
+}

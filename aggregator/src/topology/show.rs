@@ -1,0 +1,75 @@
+//! Topologies for people: a paragraph, and a picture.
+
+use std::fmt::Write as _;
+
+use super::{Member, Placement, Stage, Topology, duration};
+
+/// A few lines that say what a run through the topology does.
+pub fn describe(topology: &Topology) -> String {
+    let description = Some(topology.description()).filter(|text| !text.is_empty());
+    let mut text = format!("{}{}\n", topology.name(), description.map(|text| format!(": {text}")).unwrap_or_default());
+    let _ = writeln!(text, "deadline {}", duration::show(topology.deadline()));
+    for (at, stage) in topology.stages().iter().enumerate() {
+        let _ = writeln!(text, "{}. {}{}", at + 1, stage.kind(), terms(stage));
+        for member in stage.members() {
+            let _ = writeln!(text, "   - {}", member_line(member));
+        }
+    }
+    text
+}
+
+/// The topology as a Mermaid flowchart.
+pub fn graph(topology: &Topology) -> String {
+    let mut text = String::from("flowchart LR\n    question([question])\n");
+    let mut before = vec!["question".to_owned()];
+    for (at, stage) in topology.stages().iter().enumerate() {
+        let mut seats = Vec::new();
+        let _ = writeln!(text, "    subgraph stage{at} [\"{}{}\"]", stage.kind(), terms(stage));
+        for (seat, member) in stage.seats().enumerate() {
+            let id = format!("s{at}m{seat}");
+            let role = member.role.as_ref().map(|role| role.name.as_str()).filter(|name| !name.is_empty());
+            let label = role.map_or(member.model.clone(), |role| format!("{}<br/>{role}", member.model));
+            let _ = writeln!(text, "        {id}[\"{}\"]", label.replace('"', "#quot;"));
+            seats.push(id);
+        }
+        text.push_str("    end\n");
+        let _ = writeln!(text, "    {} --> {}", before.join(" & "), seats.join(" & "));
+        before = seats;
+    }
+    let _ = writeln!(text, "    {} --> answer([answer])", before.join(" & "));
+    text
+}
+
+fn terms(stage: &Stage) -> String {
+    match stage {
+        Stage::Propose(propose) => {
+            let seats = stage.seats().count();
+            let quorum = propose.quorum.get();
+            let grace =
+                if quorum < seats { format!(", grace {}", duration::show(propose.grace)) } else { String::new() };
+            let deadline = propose.deadline.map(|span| format!(", deadline {}", duration::show(span)));
+            format!(" (quorum {quorum} of {seats}{grace}{})", deadline.unwrap_or_default())
+        }
+        Stage::Synthesize(synthesize) => match synthesize.placement {
+            Placement::User => String::new(),
+            Placement::System => " (drafts in the system message)".to_owned(),
+        },
+    }
+}
+
+fn member_line(member: &Member) -> String {
+    let mut line = member.model.clone();
+    if member.samples.get() > 1 {
+        let _ = write!(line, " × {}", member.samples.get());
+    }
+    if let Some(role) = &member.role {
+        let _ = write!(line, ", {}", if role.name.is_empty() { "own instructions" } else { &role.name });
+    }
+    if let Some(temperature) = member.sampling.temperature {
+        let _ = write!(line, ", temperature {}", temperature.get());
+    }
+    if let Some(max_tokens) = member.sampling.max_tokens {
+        let _ = write!(line, ", at most {} tokens", max_tokens.get());
+    }
+    line
+}

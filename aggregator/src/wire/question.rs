@@ -1,0 +1,69 @@
+//! Questions, from and to the wire.
+
+use synod_proto::v1;
+
+use crate::{
+    error::Error,
+    runs::Question,
+    topology::{MaxTokens, OutOfRange, RepetitionPenalty, Sampling, Share, Temperature, TopK},
+};
+
+/// The most stop strings of a request, and the most bytes of one.
+const MAX_STOPS: usize = 4;
+const MAX_STOP_BYTES: usize = 256;
+
+impl TryFrom<v1::AskRequest> for Question {
+    type Error = Error;
+
+    fn try_from(request: v1::AskRequest) -> Result<Self, Error> {
+        Ok(Self {
+            messages: request.messages.into_iter().map(|message| (message.role, message.content)).collect(),
+            topology: request.topology,
+            sampling: request.sampling.unwrap_or_default().try_into()?,
+            run_id: request.run_id,
+            deadline: None,
+        })
+    }
+}
+
+impl From<Question> for v1::AskRequest {
+    fn from(question: Question) -> Self {
+        let message = |(role, content)| v1::Message { role, content };
+        Self {
+            messages: question.messages.into_iter().map(message).collect(),
+            topology: question.topology,
+            sampling: Some((&question.sampling).into()),
+            run_id: question.run_id,
+        }
+    }
+}
+
+impl TryFrom<v1::Sampling> for Sampling {
+    type Error = Error;
+
+    fn try_from(sampling: v1::Sampling) -> Result<Self, Error> {
+        let long = sampling.stop.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES);
+        if sampling.stop.len() > MAX_STOPS || long {
+            let rule = format!("at most {MAX_STOPS} texts of 1 to {MAX_STOP_BYTES} bytes");
+            return Err(Error::invalid(format!("sampling.stop takes {rule}")));
+        }
+        Ok(Self {
+            max_tokens: ranged("max_tokens", sampling.max_tokens, MaxTokens::try_new)?,
+            temperature: ranged("temperature", sampling.temperature, Temperature::try_new)?,
+            top_k: ranged("top_k", sampling.top_k, TopK::try_new)?,
+            top_p: ranged("top_p", sampling.top_p, Share::try_new)?,
+            min_p: ranged("min_p", sampling.min_p, Share::try_new)?,
+            repetition_penalty: ranged("repetition_penalty", sampling.repetition_penalty, RepetitionPenalty::try_new)?,
+            seed: sampling.seed,
+            stop: sampling.stop,
+        })
+    }
+}
+
+fn ranged<V, T>(
+    name: &str,
+    value: Option<V>,
+    judge: impl FnOnce(V) -> Result<T, OutOfRange>,
+) -> Result<Option<T>, Error> {
+    value.map(judge).transpose().map_err(|wrong| Error::invalid(format!("sampling.{name}: {wrong}")))
+}

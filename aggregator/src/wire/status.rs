@@ -1,0 +1,46 @@
+//! Errors as gRPC statuses, with details that a client's code can read.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::error::{Error, ErrorCode};
+
+/// Names our errors apart from others' in `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "synod";
+/// Statuses travel in headers, which peers cap at a few kilobytes.
+const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// An error as the status of a call.
+pub(crate) fn status_of(error: &Error) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(error.code.name(), DOMAIN, std::collections::HashMap::<String, String>::new());
+    if let Some(delay) = error.retry_after {
+        details.set_retry_info(Some(delay));
+    }
+    Status::with_error_details(error.code.grpc(), shortened(&error.message), details)
+}
+
+/// What an aggregator's status says to its client.
+pub(crate) fn error_of(status: &Status) -> Error {
+    let code = match status.code() {
+        Code::InvalidArgument | Code::OutOfRange => ErrorCode::InvalidRequest,
+        Code::NotFound => ErrorCode::TopologyNotFound,
+        Code::AlreadyExists => ErrorCode::RunExists,
+        Code::FailedPrecondition => ErrorCode::ModelNotHosted,
+        Code::ResourceExhausted => ErrorCode::Overloaded,
+        Code::Unavailable => ErrorCode::Unavailable,
+        Code::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+        Code::Cancelled => ErrorCode::Cancelled,
+        _ => ErrorCode::Internal,
+    };
+    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    Error { code, message: crate::members::explain(status).message, retry_after }
+}
+
+fn shortened(message: &str) -> String {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return message.to_owned();
+    }
+    let end = (0..=MAX_MESSAGE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}…", &message[..end])
+}
