@@ -2,7 +2,7 @@
 //! engine that batches sequences over them. Knows nothing of gRPC, nodes or topologies.
 
 pub mod arch;
-// pub mod engine;
+pub mod engine;
 pub mod gguf;
 pub mod nn;
 pub mod store;

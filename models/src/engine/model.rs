@@ -59,7 +59,7 @@ impl LoadedModel {
         let _turn = self.compute.turn();
         let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace);
         // Flex tensors of f32 always convert.
-        self.lm.forward(tokens, &step).into_data().into_vec().unwrap_or_default()
+        self.lm.forward(tokens, &step).into_data().try_into_vec().unwrap_or_default()
     }
 
     pub(super) fn vocabulary(&self) -> usize {

@@ -82,8 +82,12 @@ impl Sampler {
         let sum: f32 = candidates.iter().map(|(_, weight)| weight).sum();
         let mut kept = candidates.len();
         if top_p < 1.0 {
-            let mut reached = 0.0;
-            kept = candidates.iter().take_while(|(_, weight)| std::mem::replace(&mut reached, reached + weight) < top_p * sum).count();
+            // The tokens before which less than the share was reached.
+            let before = candidates.iter().scan(0.0, |reached, (_, weight)| {
+                *reached += weight;
+                Some(*reached - weight)
+            });
+            kept = before.take_while(|before| *before < top_p * sum).count();
         }
         // Weights are relative to the likeliest token's, which is 1.
         kept = candidates[..kept].iter().take_while(|(_, weight)| *weight >= min_p).count().max(1);

@@ -132,11 +132,9 @@ impl Running {
     fn finish(&mut self, reason: FinishReason, stopped: bool) {
         let mut text = String::new();
         if !stopped {
-            let tail = self.characters.finish();
-            if let Filtered::Text(passed) | Filtered::Stopped(passed) = self.stop.push(&tail) {
-                text = passed;
-            }
-            text += &self.stop.finish();
+            let tail = std::mem::take(&mut self.characters).finish();
+            let (Filtered::Text(passed) | Filtered::Stopped(passed)) = self.stop.push(tail);
+            text = passed + &self.stop.finish();
         }
         let now = Instant::now();
         let (started, first) = (self.started.unwrap_or(now), self.first_token.unwrap_or(now));

@@ -70,7 +70,7 @@ pub fn select_rows(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
 /// The values of a CPU tensor.
 pub(crate) fn values(tensor: &Param<Tensor<1>>) -> Vec<f32> {
     let data = tensor.val().into_data();
-    data.to_vec().unwrap_or_default()
+    data.try_to_vec().unwrap_or_default()
 }
 
 mod flex {
