@@ -2,6 +2,7 @@
 //!
 //! A new command is a new file, a variant of [`Command`] and a line in [`run`].
 
+mod bench;
 mod completions;
 mod models;
 
@@ -61,6 +62,9 @@ pub(crate) enum Command {
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
+    /// Measure speed
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Print completions for a shell
     Completions(completions::Completions),
 }
@@ -83,6 +87,7 @@ pub(crate) struct Context {
 pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failure> {
     match command {
         Command::Models(models) => models::run(models, context).await,
+        Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),
     }
 }

@@ -1,8 +1,13 @@
 //! `synod models …`: the model store.
 
+mod generate;
 mod list;
+mod logprobs;
+pub(crate) mod open;
 mod pull;
+mod render;
 mod show;
+mod tokenize;
 mod verify;
 
 use clap::Subcommand;
@@ -23,6 +28,14 @@ pub(crate) enum Models {
     Show(show::Show),
     /// Check models against their sha256, or any model file
     Verify(verify::Verify),
+    /// Turn text into token ids
+    Tokenize(tokenize::Tokenize),
+    /// Apply a model's chat template
+    Render(render::Render),
+    /// Log-probabilities of what may follow each of the given tokens
+    Logprobs(logprobs::Logprobs),
+    /// Let one model answer, without a node or an aggregator
+    Generate(generate::Generate),
 }
 
 pub(super) async fn run(models: Models, context: Context) -> Result<(), Failure> {
@@ -35,6 +48,10 @@ pub(super) async fn run(models: Models, context: Context) -> Result<(), Failure>
             Models::Pull(pull) => pull::run(&pull, &store, &working),
             Models::Show(show) => show::run(&show, &store, &working),
             Models::Verify(verify) => verify::run(&verify, &store, &working),
+            Models::Tokenize(tokenize) => tokenize::run(&tokenize, &store, &working),
+            Models::Render(render) => render::run(&render, &store, &working),
+            Models::Logprobs(logprobs) => logprobs::run(&logprobs, &store, &working),
+            Models::Generate(generate) => generate::run(&generate, &store, &working),
         })
         .await
 }

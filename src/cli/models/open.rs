@@ -1,0 +1,62 @@
+//! Models and input files for the commands that run one model in this process.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use synod_models::{
+    engine::{Compute, Engine, EngineOptions},
+    gguf::GgufFile,
+    store::{Kind, Store, StoreError},
+    text::ChatMessage,
+};
+
+use crate::cli::Context;
+use crate::exit::{ExitCode, Failure, with_causes};
+use crate::progress::Progress;
+
+/// The model file, fetched first if it is not here.
+pub(crate) fn path(store: &Store, name: &str, context: &Context) -> Result<std::path::PathBuf, Failure> {
+    if store.manifest(name)?.kind == Kind::Embedding {
+        let message = format!("{name} embeds texts and writes none");
+        return Err(Failure::new(ExitCode::Usage, message).hint("`synod models list` shows which models chat"));
+    }
+    let files = match store.locate(name) {
+        Err(StoreError::NotPulled { .. }) => {
+            store.pull(name, &Progress::new(context.output, "pulling"), context.interrupt.token())?
+        }
+        located => located?,
+    };
+    Ok(files.weights().to_owned())
+}
+
+/// The model's file, open.
+pub(crate) fn file(store: &Store, name: &str, context: &Context) -> Result<GgufFile, Failure> {
+    GgufFile::open(&path(store, name, context)?).map_err(unusable)
+}
+
+/// The model, loaded, on `threads` threads (0 for one a core).
+pub(crate) fn engine(store: &Store, name: &str, threads: usize, context: &Context) -> Result<Engine, Failure> {
+    let path = path(store, name, context)?;
+    Engine::load(&path, &Compute::new(threads), EngineOptions::standard()).map_err(unusable)
+}
+
+/// What a JSON file holds; `what` says what it should.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Failure> {
+    let failed = |error: &dyn Error| {
+        Failure::new(ExitCode::Usage, format!("cannot use {}: {error}", path.display())).hint(format!("it must hold {what}"))
+    };
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    serde_json::from_str(&text).map_err(|error| failed(&error))
+}
+
+/// A conversation from a JSON file.
+pub(crate) fn messages(path: &Path) -> Result<Vec<ChatMessage>, Failure> {
+    json(path, r#"messages, such as [{"role": "user", "content": "Hello"}]"#)
+}
+
+/// The failure of an operation on a model.
+pub(crate) fn unusable(error: impl Error) -> Failure {
+    Failure::new(ExitCode::Failed, with_causes(&error))
+}
