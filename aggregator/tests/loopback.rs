@@ -1,4 +1,6 @@
 //! The aggregator over real gRPC on loopback, between a client and scripted nodes.
+// clippy.toml allows these in tests, but does not see that helpers here are part of them.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod scripted;
 
@@ -271,7 +273,10 @@ async fn a_callers_deadline_is_kept_over_the_wire() {
     let began = Instant::now();
     let (events, error) = aggregator.ask(Question { deadline: Some(Duration::from_secs(1)), ..alone() }).await;
     assert_eq!(error.unwrap().code, ErrorCode::DeadlineExceeded);
-    assert!(matches!(events.last(), Some(Event::RunFailed(failed)) if failed.answer_so_far == "once upon "), "{events:?}");
+    assert!(
+        matches!(events.last(), Some(Event::RunFailed(failed)) if failed.answer_so_far == "once upon "),
+        "{events:?}"
+    );
     assert!(began.elapsed() < Duration::from_millis(1250), "{:?}", began.elapsed());
     soon(|| one.open.load(Ordering::SeqCst) == 0).await;
     aggregator.stop().await;
