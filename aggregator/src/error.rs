@@ -56,8 +56,10 @@ impl ErrorCode {
             Self::RunExists => tonic::Code::AlreadyExists,
             Self::ModelNotHosted => tonic::Code::FailedPrecondition,
             Self::Overloaded => tonic::Code::ResourceExhausted,
-            Self::Unavailable | Self::MemberFailed | Self::SynthesisLost => tonic::Code::Unavailable,
-            Self::MemberTimedOut | Self::DeadlineExceeded => tonic::Code::DeadlineExceeded,
+            Self::Unavailable | Self::MemberFailed | Self::MemberTimedOut | Self::SynthesisLost => {
+                tonic::Code::Unavailable
+            }
+            Self::DeadlineExceeded => tonic::Code::DeadlineExceeded,
             Self::Cancelled => tonic::Code::Cancelled,
             Self::Internal => tonic::Code::Internal,
         }
@@ -156,6 +158,16 @@ impl Error {
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, message)
+    }
+
+    /// Into the log, as loud as its kind is.
+    pub(crate) fn log(&self, run_id: &str, what: &'static str) {
+        let code = self.code.name();
+        match self.code.log_level() {
+            tracing::Level::ERROR => tracing::error!(run_id, code, error = %self, "{what}"),
+            tracing::Level::WARN => tracing::warn!(run_id, code, error = %self, "{what}"),
+            _ => tracing::debug!(run_id, code, error = %self, "{what}"),
+        }
     }
 }
 

@@ -67,7 +67,7 @@ impl AggregatorService for Service {
 }
 
 fn refuse(error: Error) -> Status {
-    tracing::debug!(code = error.code.name(), %error, "call refused");
+    error.log("", "call refused");
     status_of(&error)
 }
 

@@ -1,4 +1,6 @@
 //! The aggregator over real gRPC on loopback, between a client and scripted nodes.
+// clippy.toml allows these in tests, but does not see that helpers here are part of them.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod scripted;
 
@@ -9,7 +11,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use scripted::{Script, ScriptedNode};
+use scripted::{Script, ScriptedNode, freezing::Freezing};
 use synod_aggregator::{
     Client, Error, ErrorCode, Limits, Options, Question, ServeError,
     events::{Event, RunFinished},
@@ -190,6 +192,38 @@ async fn a_node_that_dies_in_the_middle_of_its_draft_costs_its_seat() {
 }
 
 #[tokio::test]
+async fn a_node_that_freezes_in_the_middle_of_its_draft_is_given_up_long_before_the_idle_limit() {
+    let one = ScriptedNode::start("one", &[("a", Script::Say("draft of a")), ("b", Script::Say("draft of b"))]).await;
+    let two = ScriptedNode::start("two", &[("c", Script::Stall("half a "))]).await;
+    let way = Freezing::before(two.address).await;
+    let three = ScriptedNode::start("three", &[("s", Script::Say("the one answer"))]).await;
+    let limits = Limits {
+        poll_interval: Duration::from_millis(100),
+        poll_timeout: Duration::from_millis(500),
+        ..Limits::standard()
+    };
+    let aggregator = Aggregator::start_with(&[one.address, way.address, three.address], limits).await;
+    let mut events = aggregator.client().await.ask(Question::new("Why?")).await.unwrap();
+    let (mut frozen_at, mut lost_after) = (None, None);
+    while let Some(event) = events.next().await {
+        match event.unwrap() {
+            Event::MemberDelta { at, .. } if at.seat == 2 => {
+                way.freeze();
+                frozen_at = Some(Instant::now());
+            }
+            Event::MemberFailed(failed) => {
+                assert!(failed.error.contains("node two: "), "{}", failed.error);
+                lost_after = frozen_at.map(|at| at.elapsed());
+            }
+            Event::RunFinished(finished) => assert!(finished.degraded && finished.answer == "the one answer"),
+            _ => {}
+        }
+    }
+    assert!(lost_after.unwrap() < Duration::from_secs(3), "{lost_after:?}");
+    aggregator.stop().await;
+}
+
+#[tokio::test]
 async fn a_synthesiser_that_is_draining_hands_over_to_another_node() {
     let refusing = Script::Refuse(tonic::Status::unavailable("draining"));
     let one = ScriptedNode::start("one", &[("s", refusing)]).await;
@@ -271,8 +305,11 @@ async fn a_callers_deadline_is_kept_over_the_wire() {
     let began = Instant::now();
     let (events, error) = aggregator.ask(Question { deadline: Some(Duration::from_secs(1)), ..alone() }).await;
     assert_eq!(error.unwrap().code, ErrorCode::DeadlineExceeded);
-    assert!(matches!(events.last(), Some(Event::RunFailed(failed)) if failed.answer_so_far == "once upon "), "{events:?}");
-    assert!(began.elapsed() < Duration::from_millis(1250), "{:?}", began.elapsed());
+    assert!(
+        matches!(events.last(), Some(Event::RunFailed(failed)) if failed.answer_so_far == "once upon "),
+        "{events:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     soon(|| one.open.load(Ordering::SeqCst) == 0).await;
     aggregator.stop().await;
 }

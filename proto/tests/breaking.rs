@@ -1,6 +1,8 @@
 //! `synod.v1` only grows. The committed `descriptor.bin` is the protocol that clients out there were built against:
 //! whatever it has must still be there, under the same number and type. Additions pass; with each release, or when a
 //! break is meant, record what is there now: `SYNOD_BLESS=1 cargo test -p synod-proto --test breaking`.
+// clippy.toml allows this in tests, but does not see that helpers here are part of them.
+#![allow(clippy::unwrap_used)]
 
 mod compare;
 

@@ -143,6 +143,9 @@ async fn attempt(
                 }
                 watch.delta(&text, tokens);
             }
+            Some(Ok(MemberEvent::Finished { finish_reason: FinishReason::Cancelled, .. })) => {
+                return Err(writing.failed(Error::new(ErrorCode::Unavailable, "it stopped the call")));
+            }
             Some(Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob })) => {
                 let first_token = writing.first_token_at.unwrap_or_else(Instant::now) - started;
                 let text = writing.text;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
 
 use super::{
     Call, EventStream, Nodes, Picked,
@@ -35,16 +36,20 @@ impl Nodes for Pool {
         let entries = self.entries();
         let entry = entries.iter().find(|entry| entry.label(&entries) == picked.node).ok_or_else(gone)?;
         let channel = entry.channel().ok_or_else(gone)?;
-        let opened = client::generate(channel, call, self.limits()).await;
-        if opened.as_ref().is_err_and(|error| error.code == ErrorCode::Unavailable) {
-            // Whether it is gone for everyone is for the next look to say, and that should be now.
-            entry.look_again();
-        }
-        opened
+        let events = client::generate(channel, call, self.limits()).await.inspect_err(|error| doubt(entry, error))?;
+        let entry = Arc::clone(entry);
+        Ok(events.inspect_err(move |error| doubt(&entry, error)).boxed())
     }
 
     async fn settled(&self) {
         self.first_look().await;
+    }
+}
+
+/// Whether a node that failed one call is gone for everyone is for the next look to say, and that should be now.
+fn doubt(entry: &Entry, error: &Error) {
+    if matches!(error.code, ErrorCode::Unavailable | ErrorCode::MemberFailed) {
+        entry.look_again();
     }
 }
 

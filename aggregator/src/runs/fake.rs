@@ -31,6 +31,8 @@ pub(super) enum Act {
     Refuse(ErrorCode, &'static str),
     /// Writes this, then breaks off.
     BreakOff(String),
+    /// Is stopped from the node's side, with what it had.
+    Stopped,
     /// Never says anything.
     Hang,
     /// Writes for ever.
@@ -113,6 +115,10 @@ impl Nodes for FakeNodes {
             Act::BreakOff(text) => {
                 let broken = Error::new(ErrorCode::MemberFailed, "connection reset");
                 stream::iter([Ok(delta(&text)), Err(broken)]).boxed()
+            }
+            Act::Stopped => {
+                let (finish_reason, usage) = (FinishReason::Cancelled, Usage::default());
+                stream::iter([Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob: 0.0 })]).boxed()
             }
             Act::Babble => stream::unfold((), |()| async {
                 sleep(Duration::from_millis(100)).await;

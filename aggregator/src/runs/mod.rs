@@ -1,5 +1,6 @@
 //! Runs: what happens in one, as events; the runner that takes a question through a topology; and the record of it.
 
+mod context;
 pub mod events;
 #[cfg(test)]
 mod fake;
@@ -8,6 +9,7 @@ mod outbox;
 mod propose;
 mod question;
 mod registry;
+mod run;
 mod runner;
 mod synthesize;
 #[cfg(test)]

@@ -4,8 +4,8 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    context::Context,
     events::{At, Event, MemberFinished, StageFinished, StageKind, Timings},
-    runner::Context,
     watcher::Watcher,
 };
 use crate::{

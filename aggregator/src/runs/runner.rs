@@ -10,7 +10,7 @@ use std::{
 use futures::Stream;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -18,21 +18,19 @@ use tokio_util::{
 };
 
 use super::{
-    events::{At, Draft, Event, RunStarted, StageKind, StagePlan},
+    events::Event,
     log::RunLog,
     outbox::{Outbox, Reader},
-    propose::{self, Place},
     question::{Question, run_id},
     registry::{Registry, RunRecord, RunSummary},
-    synthesize,
+    run::{Run, supervise},
 };
 use crate::{
     error::{Error, ErrorCode},
     limits::Limits,
-    members::{Nodes, Policy},
+    members::Nodes,
     prompts::{Conversation, Prompts},
-    stages::{FinishReason, Material, synthesize::best},
-    topology::{Sampling, Stage, Topologies, Topology},
+    topology::{Sampling, Topologies},
 };
 
 /// When a caller who was refused for want of room may come again.
@@ -47,46 +45,13 @@ pub struct Runner {
     stop: CancellationToken,
 }
 
-struct Shared {
-    nodes: Arc<dyn Nodes>,
-    topologies: Topologies,
-    prompts: Prompts,
-    limits: Limits,
-    registry: Registry,
-}
-
-/// What a run is made of once the question was accepted.
-struct Run {
-    shared: Arc<Shared>,
-    log: Arc<RunLog>,
-    topology: Topology,
-    conversation: Conversation,
-    overrides: Sampling,
-    seed: u64,
-    seed_is_asked: bool,
-    deadline: Instant,
-}
-
-/// What a stage sees of its run.
-pub(super) struct Context<'r> {
-    pub(super) nodes: &'r dyn Nodes,
-    pub(super) log: &'r RunLog,
-    pub(super) material: Material<'r>,
-    pub(super) policy: Policy,
-    /// A margin before the run's own, so that there is time to say how it ended.
-    pub(super) deadline: Instant,
-}
-
-/// A run that has no answer.
-pub(super) struct Failed {
-    pub(super) error: Error,
-    pub(super) best_draft: Option<Draft>,
-}
-
-impl Failed {
-    pub(super) fn without_draft(error: Error) -> Self {
-        Self { error, best_draft: None }
-    }
+/// What all runs of a process share.
+pub(super) struct Shared {
+    pub(super) nodes: Arc<dyn Nodes>,
+    pub(super) topologies: Topologies,
+    pub(super) prompts: Prompts,
+    pub(super) limits: Limits,
+    pub(super) registry: Registry,
 }
 
 impl Runner {
@@ -189,126 +154,5 @@ impl Stream for RunStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.events).poll_next(context)
-    }
-}
-
-/// Ends a run that ends in no other way: its client would wait for ever.
-struct EndsOnce(Arc<RunLog>);
-
-impl Drop for EndsOnce {
-    fn drop(&mut self) {
-        self.0.fail(Error::new(ErrorCode::Internal, "the run broke down: this is a bug, please report it"), None);
-    }
-}
-
-async fn supervise(run: Run, slot: OwnedSemaphorePermit, gone: CancellationToken, stop: CancellationToken) {
-    let log = EndsOnce(Arc::clone(&run.log));
-    let shared = Arc::clone(&run.shared);
-    let failed = tokio::select! {
-        biased;
-        () = gone.cancelled() => Some(Error::new(ErrorCode::Cancelled, "whoever asked went away")),
-        () = stop.cancelled() => Some(Error::new(ErrorCode::Unavailable, "this aggregator is shutting down")),
-        () = run.run() => None,
-    };
-    // The run is dropped by now, and with it every call to a node.
-    if let Some(error) = failed {
-        log.0.fail(error, None);
-    }
-    drop(log);
-    shared.registry.trim();
-    drop(slot);
-}
-
-impl Run {
-    async fn run(self) {
-        self.log.event(Event::RunStarted(self.plan()));
-        let outcome = timeout_at(self.deadline, Box::pin(self.stages())).await.unwrap_or_else(|_| {
-            Err(Failed::without_draft(Error::new(ErrorCode::DeadlineExceeded, "the run was not done by its deadline")))
-        });
-        match outcome {
-            Ok(finish_reason) => self.log.finish(finish_reason),
-            Err(Failed { error, best_draft }) => {
-                tracing::info!(run_id = self.log.run_id(), code = error.code.name(), %error, "run failed");
-                self.log.fail(error, best_draft);
-            }
-        }
-    }
-
-    async fn stages(&self) -> Result<FinishReason, Failed> {
-        let context = self.context();
-        context.nodes.settled().await;
-        let mut drafts = Vec::new();
-        let stages = self.topology.stages();
-        for (stage, shape) in stages.iter().enumerate() {
-            match shape {
-                Stage::Propose(shape) => {
-                    let place = Place { stage, stages_left: stages.len() - stage };
-                    drafts = propose::run(&context, place, shape, drafts).await.map_err(Failed::without_draft)?;
-                }
-                Stage::Synthesize(shape) => return synthesize::run(&context, stage, shape, &drafts).await,
-            }
-        }
-        // A topology that ends without a synthesis answers with its best candidate.
-        let nothing = || Failed::without_draft(Error::new(ErrorCode::MemberFailed, "no member wrote a usable answer"));
-        let best = best(&drafts, "").ok_or_else(nothing)?;
-        self.log.whole_answer(&best.text);
-        Ok(best.finish_reason)
-    }
-
-    fn context(&self) -> Context<'_> {
-        let Shared { nodes, prompts, limits, .. } = &*self.shared;
-        Context {
-            nodes: nodes.as_ref(),
-            log: &self.log,
-            material: Material {
-                prompts,
-                conversation: &self.conversation,
-                overrides: &self.overrides,
-                seed: self.seed,
-                seed_is_asked: self.seed_is_asked,
-            },
-            policy: Policy {
-                attempts: limits.attempts,
-                first_token: limits.first_token,
-                idle: limits.idle,
-                max_bytes: limits.seat_bytes,
-            },
-            deadline: self.deadline.checked_sub(limits.hop_margin).unwrap_or(self.deadline),
-        }
-    }
-
-    fn plan(&self) -> RunStarted {
-        RunStarted {
-            run_id: self.log.run_id().to_owned(),
-            topology: self.topology.name().to_owned(),
-            stages: self.topology.stages().iter().map(StagePlan::from).collect(),
-            seed: self.seed,
-            prompts: self.shared.prompts.version().to_owned(),
-        }
-    }
-}
-
-impl Context<'_> {
-    /// Says what a seat did not see whole.
-    pub(super) fn tell_cuts(&self, at: At, model: &str, quoted: &[(usize, usize)]) {
-        for cut in self.log.progress(at).cuts {
-            let whose = quoted.get(cut.quoted_index).map_or_else(
-                || format!("quoted part {}", cut.quoted_index),
-                |(stage, seat)| format!("the draft of stage {stage} seat {seat}"),
-            );
-            let (kept, all) = (cut.tokens_kept, cut.tokens_kept.saturating_add(cut.tokens_cut));
-            let who = format!("stage {} seat {} ({model})", at.stage, at.seat);
-            self.log.degrade(format!("{who} saw only {kept} of {all} tokens of {whose}: its context is full"));
-        }
-    }
-}
-
-impl From<&Stage> for StagePlan {
-    fn from(stage: &Stage) -> Self {
-        let kind = match stage {
-            Stage::Propose(_) => StageKind::Propose,
-            Stage::Synthesize(_) => StageKind::Synthesize,
-        };
-        Self { kind, models: stage.seats().map(|member| member.model.clone()).collect() }
     }
 }

@@ -3,9 +3,9 @@
 use tokio::time::Instant;
 
 use super::{
+    context::{Context, Failed},
     events::{At, Draft, Event, StageFinished, StageKind},
     propose::finished,
-    runner::{Context, Failed},
     watcher::Watcher,
 };
 use crate::{

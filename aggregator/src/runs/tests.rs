@@ -198,6 +198,13 @@ async fn a_failure_before_the_first_token_moves_to_another_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_the_node_stops_is_no_answer() {
+    let nodes = FakeNodes::new().node("n1", "s", [Act::Stopped]).node("n2", "s", [say("from the second")]);
+    let (ended, _) = run(nodes, topology("alone")).await;
+    assert_eq!(ended.finished().answer, "from the second");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_only_node_is_asked_once_more_after_a_pause() {
     let busy = Act::Refuse(ErrorCode::Overloaded, "the queue is full");
     let (ended, nodes) = run(FakeNodes::new().node("n1", "s", [busy.clone(), say("now")]), topology("alone")).await;

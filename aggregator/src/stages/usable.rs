@@ -88,4 +88,21 @@ mod tests {
             assert!(usable(text).is_err(), "{text:?}");
         }
     }
+    proptest::proptest! {
+        /// A unit that fills a text is found whatever it is; one more or less at the end changes nothing.
+        #[test]
+        fn any_unit_over_and_over_is_a_loop(unit in "[a-z ,.]{1,40}[a-z]", lead in "[A-Z ]{0,60}", cut in 0..40_usize) {
+            let body = unit.repeat(4 + 160 / unit.len());
+            let text = format!("{lead}{}", &body[..body.len() - cut.min(unit.len() - 1)]);
+            proptest::prop_assert!(is_loop(&text), "{text}");
+        }
+
+        /// No text makes it panic, and what is usable is part of what was written.
+        #[test]
+        fn what_is_usable_was_written(text in "\\PC{0,200}") {
+            if let Ok(kept) = usable(&text) {
+                proptest::prop_assert!(text.contains(&kept));
+            }
+        }
+    }
 }

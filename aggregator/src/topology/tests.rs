@@ -163,3 +163,23 @@ member = { model = "a", temperature = 0, max_tokens = 64, stop = ["END"] }
     let unknown = all.get("moa3").unwrap_err().to_string();
     assert_eq!(unknown, "no topology \"moa3\": did you mean \"moa\"? known are mine, moa, moa-3, self-moa, single");
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::super::*;
+
+    proptest! {
+        /// Whatever happens to a file in an editor, it is either valid or has mistakes with places inside it.
+        #[test]
+        fn a_mangled_file_is_read_or_refused(at in 0..900_usize, cut in 0..40_usize, paste in "[ -~\\n\u{e9}]{0,12}") {
+            let whole = BUILTIN_FILES[1].toml;
+            let (from, to) = (at.min(whole.len()), (at + cut).min(whole.len()));
+            let text = format!("{}{paste}{}", &whole[..from], &whole[to..]);
+            for mistake in check(&text) {
+                prop_assert!((1..=text.lines().count() + 1).contains(&mistake.line), "{mistake}");
+                prop_assert!(mistake.column >= 1);
+            }
+        }
+    }
+}

@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorCode};
 
 /// Names our errors apart from others' in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "synod";
-/// Statuses travel in headers, which peers cap at a few kilobytes.
-const MAX_MESSAGE_BYTES: usize = 2048;
+/// Statuses travel in headers, which peers cap at 8 kilobytes; the message is there twice, once percent-encoded.
+const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// An error as the status of a call.
 pub(crate) fn status_of(error: &Error) -> Status {

@@ -1,5 +1,7 @@
 //! A real gRPC node without a model: it says what its script has for each model.
 
+pub(crate) mod freezing;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

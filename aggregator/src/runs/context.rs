@@ -1,0 +1,50 @@
+//! What a stage sees of its run, and how a run fails.
+
+use tokio::time::Instant;
+
+use super::{
+    events::{At, Draft},
+    log::RunLog,
+};
+use crate::{
+    error::Error,
+    members::{Nodes, Policy},
+    stages::Material,
+};
+
+/// What a stage sees of its run.
+pub(super) struct Context<'r> {
+    pub(super) nodes: &'r dyn Nodes,
+    pub(super) log: &'r RunLog,
+    pub(super) material: Material<'r>,
+    pub(super) policy: Policy,
+    /// A margin before the run's own, so that there is time to say how it ended.
+    pub(super) deadline: Instant,
+}
+
+/// A run that has no answer.
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) best_draft: Option<Draft>,
+}
+
+impl Failed {
+    pub(super) fn without_draft(error: Error) -> Self {
+        Self { error, best_draft: None }
+    }
+}
+
+impl Context<'_> {
+    /// Says what a seat did not see whole.
+    pub(super) fn tell_cuts(&self, at: At, model: &str, quoted: &[(usize, usize)]) {
+        for cut in self.log.progress(at).cuts {
+            let whose = quoted.get(cut.quoted_index).map_or_else(
+                || format!("quoted part {}", cut.quoted_index),
+                |(stage, seat)| format!("the draft of stage {stage} seat {seat}"),
+            );
+            let (kept, all) = (cut.tokens_kept, cut.tokens_kept.saturating_add(cut.tokens_cut));
+            let who = format!("stage {} seat {} ({model})", at.stage, at.seat);
+            self.log.degrade(format!("{who} saw only {kept} of {all} tokens of {whose}: its context is full"));
+        }
+    }
+}

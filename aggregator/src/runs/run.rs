@@ -1,0 +1,144 @@
+//! One run: its stages in order, within its deadline, to exactly one end.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    context::{Context, Failed},
+    events::{Event, RunStarted, StageKind, StagePlan},
+    log::RunLog,
+    propose::{self, Place},
+    runner::Shared,
+    synthesize,
+};
+use crate::{
+    error::{Error, ErrorCode},
+    members::Policy,
+    prompts::Conversation,
+    stages::{FinishReason, Material, synthesize::best},
+    topology::{Sampling, Stage, Topology},
+};
+
+/// What a run is made of once the question was accepted.
+pub(super) struct Run {
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Arc<RunLog>,
+    pub(super) topology: Topology,
+    pub(super) conversation: Conversation,
+    pub(super) overrides: Sampling,
+    pub(super) seed: u64,
+    pub(super) seed_is_asked: bool,
+    pub(super) deadline: Instant,
+}
+
+/// Ends a run that ends in no other way: its client would wait for ever.
+struct EndsOnce(Arc<RunLog>);
+
+impl Drop for EndsOnce {
+    fn drop(&mut self) {
+        self.0.fail(Error::new(ErrorCode::Internal, "the run broke down: this is a bug, please report it"), None);
+    }
+}
+
+/// Runs it, unless whoever asked goes away or the process stops; remembers how it ended.
+pub(super) async fn supervise(run: Run, slot: OwnedSemaphorePermit, gone: CancellationToken, stop: CancellationToken) {
+    let log = EndsOnce(Arc::clone(&run.log));
+    let shared = Arc::clone(&run.shared);
+    let failed = tokio::select! {
+        biased;
+        () = gone.cancelled() => Some(Error::new(ErrorCode::Cancelled, "whoever asked went away")),
+        () = stop.cancelled() => Some(Error::new(ErrorCode::Unavailable, "this aggregator is shutting down")),
+        () = run.run() => None,
+    };
+    // The run is dropped by now, and with it every call to a node.
+    if let Some(error) = failed {
+        log.0.fail(error, None);
+    }
+    drop(log);
+    shared.registry.trim();
+    drop(slot);
+}
+
+impl Run {
+    async fn run(self) {
+        self.log.event(Event::RunStarted(self.plan()));
+        let outcome = timeout_at(self.deadline, Box::pin(self.stages())).await.unwrap_or_else(|_| {
+            Err(Failed::without_draft(Error::new(ErrorCode::DeadlineExceeded, "the run was not done by its deadline")))
+        });
+        match outcome {
+            Ok(finish_reason) => self.log.finish(finish_reason),
+            Err(Failed { error, best_draft }) => {
+                error.log(self.log.run_id(), "run failed");
+                self.log.fail(error, best_draft);
+            }
+        }
+    }
+
+    async fn stages(&self) -> Result<FinishReason, Failed> {
+        let context = self.context();
+        context.nodes.settled().await;
+        let mut drafts = Vec::new();
+        let stages = self.topology.stages();
+        for (stage, shape) in stages.iter().enumerate() {
+            match shape {
+                Stage::Propose(shape) => {
+                    let place = Place { stage, stages_left: stages.len() - stage };
+                    drafts = propose::run(&context, place, shape, drafts).await.map_err(Failed::without_draft)?;
+                }
+                Stage::Synthesize(shape) => return synthesize::run(&context, stage, shape, &drafts).await,
+            }
+        }
+        // A topology that ends without a synthesis answers with its best candidate.
+        let nothing = || Failed::without_draft(Error::new(ErrorCode::MemberFailed, "no member wrote a usable answer"));
+        let best = best(&drafts, "").ok_or_else(nothing)?;
+        self.log.whole_answer(&best.text);
+        Ok(best.finish_reason)
+    }
+
+    fn context(&self) -> Context<'_> {
+        let Shared { nodes, prompts, limits, .. } = &*self.shared;
+        Context {
+            nodes: nodes.as_ref(),
+            log: &self.log,
+            material: Material {
+                prompts,
+                conversation: &self.conversation,
+                overrides: &self.overrides,
+                seed: self.seed,
+                seed_is_asked: self.seed_is_asked,
+            },
+            policy: Policy {
+                attempts: limits.attempts,
+                first_token: limits.first_token,
+                idle: limits.idle,
+                max_bytes: limits.seat_bytes,
+            },
+            deadline: self.deadline.checked_sub(limits.hop_margin).unwrap_or(self.deadline),
+        }
+    }
+
+    fn plan(&self) -> RunStarted {
+        RunStarted {
+            run_id: self.log.run_id().to_owned(),
+            topology: self.topology.name().to_owned(),
+            stages: self.topology.stages().iter().map(StagePlan::from).collect(),
+            seed: self.seed,
+            prompts: self.shared.prompts.version().to_owned(),
+        }
+    }
+}
+
+impl From<&Stage> for StagePlan {
+    fn from(stage: &Stage) -> Self {
+        let kind = match stage {
+            Stage::Propose(_) => StageKind::Propose,
+            Stage::Synthesize(_) => StageKind::Synthesize,
+        };
+        Self { kind, models: stage.seats().map(|member| member.model.clone()).collect() }
+    }
+}
