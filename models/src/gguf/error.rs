@@ -103,7 +103,7 @@ pub enum GgufError {
 }
 
 impl GgufError {
-    pub(super) fn metadata(key: &str, problem: impl Into<String>) -> Self {
+    pub(crate) fn metadata(key: &str, problem: impl Into<String>) -> Self {
         Self::Metadata { key: key.to_owned(), problem: problem.into() }
     }
 
