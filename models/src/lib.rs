@@ -2,6 +2,7 @@
 //! engine that batches sequences over them. Knows nothing of gRPC, nodes or topologies.
 
 pub mod arch;
+pub mod embed;
 pub mod engine;
 pub mod gguf;
 pub mod nn;

@@ -1,5 +1,6 @@
 //! Architectures, one file each, as burn modules.
 
+pub mod bert;
 mod config;
 mod gemma3;
 mod llama;
