@@ -1,1 +1,18 @@
-//! To come.
+//! A node: hosts models and serves them as `synod.v1.NodeService`. Knows nothing of topologies or of the aggregator.
+//!
+//! [`Host`] loads the models, [`serve`] answers for them until it is told to stop.
+
+mod drain;
+mod embed;
+mod generate;
+mod host;
+mod prompt;
+mod request;
+mod serve;
+mod service;
+mod status;
+mod stream;
+
+pub use host::{Host, HostError, LoadProgress, ModelLimits, ModelSpec};
+pub use serve::{ServeError, ServeOptions, serve, serve_incoming};
+pub use service::ServiceLimits;

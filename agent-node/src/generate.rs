@@ -1,0 +1,163 @@
+//! `Generate`: admit a sequence, write its prompt as the parts come, pass its events on.
+
+use futures::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
+use synod_models::{
+    engine::{Engine, PromptWriter, Sequence},
+    text::ChatMessage,
+};
+use synod_proto::v1::{
+    GenerateAccepted, GenerateRequest, GenerateResponse, GenerateStart, generate_request, generate_response,
+};
+use tonic::{Status, Streaming};
+
+use crate::{
+    host::{Host, wire},
+    prompt::{Assembly, Completed, Part, whole},
+    request::{Order, check_bytes, response, responses},
+    service::ServiceLimits,
+    status::{NodeError, shorten},
+};
+
+/// A request that has its place in the engine's queue.
+pub(crate) struct Admitted {
+    sequence: Sequence,
+    prompt: Prompt,
+}
+
+/// Reads the first message and takes a place in its model's queue: whoever is refused is refused before any work.
+pub(crate) async fn admit(
+    host: &Host,
+    requests: &mut Streaming<GenerateRequest>,
+    limits: &ServiceLimits,
+) -> Result<Admitted, NodeError> {
+    let start = first(requests.message().await?)?;
+    let Order { model, run_id, messages, options } = Order::try_new(start, limits)?;
+    let engine = host.engine(&model)?.clone();
+    let max_tokens = options.max_tokens;
+    let sequence = engine.open(options)?;
+    let run_id = shorten(&run_id);
+    tracing::debug!(model, run_id, "sequence opened");
+    Ok(Admitted { sequence, prompt: Prompt { engine, messages, max_tokens, assembly: None } })
+}
+
+fn first(request: Option<GenerateRequest>) -> Result<GenerateStart, NodeError> {
+    match request.map(|request| request.message) {
+        Some(Some(generate_request::Message::Start(start))) => Ok(start),
+        Some(_) => Err(NodeError::invalid("start", "the first message must be `start`")),
+        None => Err(NodeError::invalid("start", "the request ended before its first message")),
+    }
+}
+
+/// Everything after admission: `Accepted` when the prompt is complete, then the engine's events. Dropping it frees the
+/// sequence, at whatever point.
+pub(crate) fn respond(
+    admitted: Admitted,
+    requests: Streaming<GenerateRequest>,
+    limits: ServiceLimits,
+) -> BoxStream<'static, Result<GenerateResponse, Status>> {
+    let Admitted { sequence: Sequence { prompt: writer, events }, prompt } = admitted;
+    let written = async move {
+        let accepted = write(prompt, requests, writer, &limits).await?;
+        let events = events.flat_map(|event| match event {
+            Ok(event) => stream::iter(responses(event).into_iter().map(Ok).collect::<Vec<_>>()),
+            Err(error) => stream::iter(vec![Err(NodeError::from(error).into())]),
+        });
+        let accepted = response(generate_response::Event::Accepted(accepted));
+        Ok::<_, Status>(stream::once(future::ready(Ok(accepted))).chain(events))
+    };
+    stream::once(written).try_flatten().boxed()
+}
+
+/// Writes the prompt as its parts come, until the request's end.
+async fn write(
+    mut prompt: Prompt,
+    mut requests: Streaming<GenerateRequest>,
+    mut writer: PromptWriter,
+    limits: &ServiceLimits,
+) -> Result<GenerateAccepted, NodeError> {
+    let mut bytes = prompt.messages.iter().map(|message| message.content.len()).sum();
+    let mut blank = prompt.messages.last().is_none_or(|message| message.content.trim().is_empty());
+    let mut parts = 0;
+    while let Some(request) = requests.message().await? {
+        let part = next(request)?;
+        (parts, bytes) = (parts + 1, bytes + part.text().len());
+        check_bytes(bytes, limits)?;
+        if parts > limits.max_parts {
+            return Err(NodeError::invalid("part", format!("too many parts: send at most {}", limits.max_parts)));
+        }
+        blank &= part.text().trim().is_empty();
+        let ids;
+        (prompt, ids) = blocking("it tokenised a part", move || {
+            let ids = prompt.push(part)?;
+            Ok((prompt, ids))
+        })
+        .await?;
+        if !ids.is_empty() {
+            writer.append(&ids)?;
+        }
+    }
+    if blank {
+        return Err(NodeError::invalid("messages", "the last message is empty: ask something"));
+    }
+    let Completed { ids, cuts } = blocking("it tokenised the prompt", move || prompt.complete()).await?;
+    writer.append(&ids)?;
+    let prompt_tokens = wire(writer.len());
+    writer.finish()?;
+    tracing::debug!(prompt_tokens, cuts = cuts.len(), "prompt complete");
+    Ok(GenerateAccepted { prompt_tokens, cuts })
+}
+
+fn next(request: GenerateRequest) -> Result<Part, NodeError> {
+    match request.message {
+        Some(generate_request::Message::Part(part)) => part.try_into(),
+        Some(generate_request::Message::Start(_)) => {
+            Err(NodeError::invalid("start", "only the first message is `start`"))
+        }
+        None => Err(NodeError::invalid("part", "a message after the first is a part")),
+    }
+}
+
+/// Templates and tokenizers take milliseconds for a long prompt, and other requests must not wait for that.
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+) -> Result<T, NodeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| NodeError::TaskFailed(doing))?
+}
+
+/// A conversation and the model that reads it.
+struct Prompt {
+    engine: Engine,
+    messages: Vec<ChatMessage>,
+    max_tokens: usize,
+    /// Begun by the first part.
+    assembly: Option<Assembly>,
+}
+
+impl Prompt {
+    /// Takes a part; what it gives goes to the engine at once.
+    fn push(&mut self, part: Part) -> Result<Vec<u32>, NodeError> {
+        let mut assembly = match self.assembly.take() {
+            Some(assembly) => assembly,
+            None => {
+                let rendered = self.engine.template().render_open(&self.messages)?;
+                Assembly::new(rendered, self.engine.info().context_length, self.max_tokens)
+            }
+        };
+        let ids = assembly.push(part, self.engine.tokenizer());
+        self.assembly = Some(assembly);
+        Ok(ids)
+    }
+
+    /// What is left to send, after the last part.
+    fn complete(self) -> Result<Completed, NodeError> {
+        let tokenizer = self.engine.tokenizer();
+        match self.assembly {
+            Some(assembly) => Ok(assembly.complete(tokenizer)),
+            None => {
+                let pieces = self.engine.template().render_pieces(&self.messages)?;
+                Ok(Completed { ids: whole(&pieces, tokenizer), cuts: Vec::new() })
+            }
+        }
+    }
+}

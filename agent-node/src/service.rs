@@ -1,0 +1,93 @@
+//! The RPCs of `synod.v1.NodeService`, each bounded by its deadline and by the node's end.
+
+use std::{sync::Arc, time::Duration};
+
+use synod_proto::v1::{
+    DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, GenerateRequest, node_service_server,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    drain::Drain,
+    embed, generate,
+    host::Host,
+    stream::{Deadline, GenerateStream},
+};
+
+/// The most that one request may ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceLimits {
+    /// All text of a request together.
+    pub max_prompt_bytes: usize,
+    /// Parts of one prompt.
+    pub max_parts: usize,
+    /// Texts of one `Embed`.
+    pub max_embed_texts: usize,
+    /// How long `Generate` waits for its first message.
+    pub start_timeout: Duration,
+    /// How long a request may take when it does not say, or says more.
+    pub max_deadline: Duration,
+}
+
+impl ServiceLimits {
+    /// For contexts of up to 32,768 tokens or so, and machines without a GPU.
+    #[must_use]
+    pub fn recommended() -> Self {
+        Self {
+            max_prompt_bytes: 1 << 20,
+            max_parts: 1024,
+            max_embed_texts: 256,
+            start_timeout: Duration::from_secs(10),
+            max_deadline: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// Serves a host's models. Clones share them.
+#[derive(Clone)]
+pub(crate) struct NodeService {
+    host: Arc<Host>,
+    node_id: String,
+    limits: ServiceLimits,
+    drain: Drain,
+}
+
+impl NodeService {
+    pub(crate) fn new(host: Arc<Host>, node_id: String, limits: ServiceLimits, drain: Drain) -> Self {
+        Self { host, node_id, limits, drain }
+    }
+}
+
+#[tonic::async_trait]
+impl node_service_server::NodeService for NodeService {
+    type GenerateStream = GenerateStream;
+
+    async fn generate(&self, request: Request<Streaming<GenerateRequest>>) -> Result<Response<GenerateStream>, Status> {
+        let running = self.drain.admit()?;
+        let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
+        let mut requests = request.into_inner();
+        let admission = generate::admit(&self.host, &mut requests, &self.limits);
+        let admission = deadline.within(self.limits.start_timeout).bound("it waited for the first message", admission);
+        let admitted = running.bound(admission).await?;
+        // The head goes out now: callers may wait for it before they send parts.
+        let events = generate::respond(admitted, requests, self.limits);
+        Ok(Response::new(GenerateStream::new(events, deadline, running)))
+    }
+
+    async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
+        let running = self.drain.admit()?;
+        let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
+        let EmbedRequest { model, texts } = request.into_inner();
+        let encoder = self.host.encoder(&model)?;
+        let embeddings = deadline.bound("it embedded texts", embed::embed(encoder, texts, &self.limits));
+        Ok(Response::new(running.bound(embeddings).await?))
+    }
+
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
+        Ok(Response::new(DescribeResponse {
+            node_id: self.node_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            models: self.host.describe(),
+        }))
+    }
+}

@@ -1,0 +1,121 @@
+//! A node on a free port, with the models of the directory that `SYNOD_TEST_STORE` names.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use synod_agent_node::{Host, ModelLimits, ModelSpec, ServeError, ServeOptions, serve};
+use synod_models::{engine::EngineOptions, store::Kind};
+use synod_proto::v1::{
+    GenerateRequest, GenerateStart, Message, PromptPart, QuotedText, Sampling, generate_request,
+    node_service_client::NodeServiceClient, prompt_part,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, MutexGuard, oneshot},
+    task::JoinHandle,
+};
+use tonic::transport::Channel;
+
+pub(crate) const CHAT: &str = "smollm2-135m-instruct";
+pub(crate) const EMBEDDING: &str = "all-minilm-l6-v2";
+pub(crate) const CONTEXT: usize = 512;
+pub(crate) const MAX_RUNNING: usize = 2;
+pub(crate) const MAX_QUEUED: usize = 2;
+
+/// Loaded once for all tests; none where there are no models.
+pub(crate) async fn host() -> Option<Arc<Host>> {
+    static HOST: OnceLock<Arc<Host>> = OnceLock::new();
+    let Some(store) = std::env::var_os("SYNOD_TEST_STORE") else {
+        eprintln!("skipped: SYNOD_TEST_STORE does not name a directory of models");
+        return None;
+    };
+    let load = move || Arc::clone(HOST.get_or_init(|| Arc::new(load(store.into()))));
+    Some(tokio::task::spawn_blocking(load).await.unwrap())
+}
+
+/// The chat model to oneself.
+pub(crate) type Turn = MutexGuard<'static, ()>;
+
+/// Tests share one engine with a short queue: those that write take turns.
+pub(crate) async fn turn() -> Turn {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
+
+fn load(store: PathBuf) -> Host {
+    let chat = store.join(format!("{CHAT}.gguf"));
+    let spec = |name: &str, kind, path| ModelSpec { name: name.to_owned(), sha256: "0".repeat(64), kind, path };
+    let specs = vec![spec(CHAT, Kind::Chat, chat), spec(EMBEDDING, Kind::Embedding, store.join(EMBEDDING))];
+    let engine = EngineOptions { max_running: MAX_RUNNING, max_queued: MAX_QUEUED, context_length: CONTEXT };
+    let limits = ModelLimits { threads: 0, engine, max_running_embeds: 1, max_queued_embeds: 2 };
+    Host::load(specs, &limits, |_| {}).unwrap()
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) channel: Channel,
+    shutdown: Option<oneshot::Sender<()>>,
+    served: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Node {
+    pub(crate) async fn start(host: Arc<Host>, change: impl FnOnce(&mut ServeOptions)) -> Self {
+        let mut options = ServeOptions::recommended();
+        change(&mut options);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (shutdown, signal) = oneshot::channel();
+        let signal = async move { signal.await.unwrap_or(()) };
+        let served = tokio::spawn(serve(listener, host, options, signal));
+        let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
+        Self { channel, shutdown: Some(shutdown), served }
+    }
+
+    pub(crate) fn client(&self) -> NodeServiceClient<Channel> {
+        NodeServiceClient::new(self.channel.clone())
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn signal(&mut self) {
+        self.shutdown.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn stopped(self) {
+        tokio::time::timeout(Duration::from_secs(60), self.served).await.unwrap().unwrap().unwrap();
+    }
+}
+
+pub(crate) fn message(role: &str, content: &str) -> Message {
+    Message { role: role.to_owned(), content: content.to_owned() }
+}
+
+/// A greedy request for `max_tokens` tokens, whatever the model would say.
+pub(crate) fn start(question: &str, max_tokens: u32) -> GenerateStart {
+    GenerateStart {
+        model: CHAT.to_owned(),
+        messages: vec![message("user", question)],
+        sampling: Some(Sampling { max_tokens: Some(max_tokens), temperature: Some(0.0), ..Sampling::default() }),
+        ignore_end: true,
+        ..GenerateStart::default()
+    }
+}
+
+pub(crate) fn first(start: GenerateStart) -> GenerateRequest {
+    GenerateRequest { message: Some(generate_request::Message::Start(start)) }
+}
+
+fn part(content: prompt_part::Content) -> GenerateRequest {
+    GenerateRequest { message: Some(generate_request::Message::Part(PromptPart { content: Some(content) })) }
+}
+
+pub(crate) fn text(text: &str) -> GenerateRequest {
+    part(prompt_part::Content::Text(text.to_owned()))
+}
+
+pub(crate) fn quoted(text: &str, max_tokens: u32) -> GenerateRequest {
+    part(prompt_part::Content::Quoted(QuotedText { text: text.to_owned(), max_tokens }))
+}

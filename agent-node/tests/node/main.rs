@@ -1,0 +1,13 @@
+//! A node over the network, on real models.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test says so by failing"
+)]
+
+mod fixture;
+mod generate;
+mod serve;
