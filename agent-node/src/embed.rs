@@ -108,13 +108,10 @@ fn check(texts: &[String], limits: &ServiceLimits) -> Result<(), NodeError> {
 
 fn response(embeddings: Vec<Embedding>) -> v1::EmbedResponse {
     let prompt_tokens = wire(embeddings.iter().map(|embedding| embedding.tokens).sum());
-    let cut = embeddings.iter().filter(|embedding| embedding.truncated).count();
-    if cut > 0 {
-        // The protocol has no field for it yet.
-        tracing::warn!(cut, texts = embeddings.len(), "texts longer than the embedding model reads were cut");
-    }
+    let cut = embeddings.iter().enumerate().filter(|(_, embedding)| embedding.truncated);
+    let truncated = cut.map(|(index, _)| wire(index)).collect();
     let embeddings = embeddings.into_iter().map(|embedding| v1::Embedding { values: embedding.values }).collect();
-    v1::EmbedResponse { embeddings, prompt_tokens }
+    v1::EmbedResponse { embeddings, prompt_tokens, truncated }
 }
 
 #[cfg(test)]
@@ -141,6 +138,13 @@ mod tests {
         assert_eq!(queue.busy(), EngineLoad { running: 1, queued: 0 });
         drop(second);
         assert_eq!(queue.busy(), EngineLoad::default());
+    }
+
+    #[test]
+    fn truncated_texts_are_named() {
+        let embedding = |tokens, truncated| Embedding { values: vec![1.0], tokens, truncated };
+        let response = response(vec![embedding(256, true), embedding(3, false), embedding(256, true)]);
+        assert_eq!((response.prompt_tokens, response.truncated), (515, vec![0, 2]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::stream;
 use synod_proto::v1::{
     DescribeRequest, FinishReason, GenerateAccepted, GenerateFinished, GenerateRequest, GenerateResponse,
     GenerateStart, QuotedCut, TokenDelta, generate_response::Event, node_service_client::NodeServiceClient,
@@ -31,12 +31,17 @@ async fn node() -> Option<(Node, NodeServiceClient<Channel>, Turn)> {
 
 /// Waits until nothing runs or waits.
 async fn idle(client: &NodeServiceClient<Channel>) {
-    let free = async {
-        while load(client).await != (0, 0) {
+    settle(client, (0, 0)).await;
+}
+
+/// Waits until so many run and wait.
+async fn settle(client: &NodeServiceClient<Channel>, expected: (u32, u32)) {
+    let settled = async {
+        while load(client).await != expected {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(20), free).await.expect("the engine frees what nobody reads");
+    timeout(Duration::from_secs(20), settled).await.expect("the engine takes what comes and frees what nobody reads");
 }
 
 async fn load(client: &NodeServiceClient<Channel>) -> (u32, u32) {
@@ -157,13 +162,12 @@ async fn parts_are_prefilled_before_the_prompt_is_complete() {
     sender.send(first(start(&"One more thing to remember. ".repeat(40), 1))).await.unwrap();
     sender.send(text("And this.")).await.unwrap();
     let stream = client.clone().generate(ReceiverStream::new(receiver)).await.unwrap().into_inner();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     drop(sender);
     let closed = Instant::now();
     let answer = read(stream).await.unwrap();
     let prefill = Duration::from_millis(answer.finished.timings.unwrap().prefill_ms.into());
-    assert!(closed.elapsed() < Duration::from_secs(2), "{:?} after the end, {prefill:?} in all", closed.elapsed());
-    assert!(prefill >= Duration::from_secs(2), "prefill began with the first part, not with the end: {prefill:?}");
+    assert!(prefill > closed.elapsed() + Duration::from_secs(1), "prefill took {prefill:?}, and began with the end");
 }
 
 #[tokio::test]
@@ -229,7 +233,8 @@ async fn a_full_queue_refuses_at_once_and_says_when_to_try_again() {
             Err(status) => break status,
         }
         // Those that run make room in the queue.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let running = held.len().min(MAX_RUNNING);
+        settle(&client, (running as u32, (held.len() - running) as u32)).await;
     };
     assert_eq!(held.len(), MAX_RUNNING + MAX_QUEUED);
     assert!(refused.get_error_details().retry_info().unwrap().retry_delay.is_some());
@@ -275,9 +280,8 @@ async fn a_deadline_bounds_the_whole_stream() {
 
 #[tokio::test]
 async fn a_caller_that_sends_nothing_is_not_waited_for() {
-    let Some((_node, client, _turn)) = node().await else { return };
-    let mut request = Request::new(stream::pending::<GenerateRequest>().boxed());
-    request.metadata_mut().insert("grpc-timeout", "300m".parse().unwrap());
-    let status = client.clone().generate(request).await.unwrap_err();
+    let Some(host) = host().await else { return };
+    let node = Node::start(host, |options| options.limits.start_timeout = Duration::from_millis(100)).await;
+    let status = node.client().generate(stream::pending::<GenerateRequest>()).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
 }
