@@ -3,13 +3,14 @@
 //! This file starts and ends the process. What the commands do is in [`cli`], one file each.
 
 mod cli;
-#[allow(dead_code, reason = "nodes, aggregator and topologies are read by the commands to come")]
+mod cluster;
 mod config;
 mod exit;
 mod logging;
 mod output;
 mod progress;
 mod signals;
+mod topologies;
 
 use clap::Parser;
 

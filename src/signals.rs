@@ -25,7 +25,6 @@ impl Interrupt {
     }
 
     /// Waits for the signal.
-    #[allow(dead_code, reason = "for the commands that serve")]
     pub(crate) async fn wait(&self) {
         self.asynchronous.cancelled().await;
     }

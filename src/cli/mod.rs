@@ -2,9 +2,14 @@
 //!
 //! A new command is a new file, a variant of [`Command`] and a line in [`run`].
 
+mod aggregator;
+mod ask;
 mod bench;
 mod completions;
 mod models;
+mod node;
+mod topology;
+mod up;
 
 use std::path::PathBuf;
 
@@ -19,6 +24,9 @@ use crate::signals::Interrupt;
 
 const EXAMPLES: &str = "\
 Examples:
+  synod ask 'Why is the sky blue?'         everything: models, nodes, one answer
+  synod ask --show --topology moa-3 '…'    three layers, every draft as it is written
+  synod up                                 keep a cluster running for later questions
   synod models list                        what can be used, and what is here already
   synod models pull smollm2-135m-instruct  fetch a model, or go on with an interrupted fetch
   synod completions bash > synod.bash      completions for your shell
@@ -59,6 +67,17 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Ask a question of several models and get one answer
+    Ask(ask::Ask),
+    /// Start nodes and an aggregator on this machine; Ctrl-C drains
+    Up(up::Up),
+    /// Host models and serve them over gRPC
+    Node(node::Node),
+    /// Serve topologies over nodes that run already
+    Aggregator(aggregator::Aggregator),
+    /// Topologies: which there are, what they do, whether a file is right
+    #[command(subcommand)]
+    Topology(topology::TopologyCommand),
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
@@ -86,6 +105,11 @@ pub(crate) struct Context {
 /// It did not work; main says so and exits with the failure's code.
 pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failure> {
     match command {
+        Command::Ask(ask) => ask::run(ask, context).await,
+        Command::Up(up) => up::run(up, context).await,
+        Command::Node(node) => node::run(node, context).await,
+        Command::Aggregator(aggregator) => aggregator::run(aggregator, context).await,
+        Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
         Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),

@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) models: Vec<Manifest>,
     /// The user's topologies, for the aggregator to check.
     pub(crate) topologies: BTreeMap<String, toml::Value>,
+    /// The user's roles, for the aggregator to check.
+    pub(crate) roles: BTreeMap<String, toml::Value>,
     /// Where each key was written: `origins.mistake(&KeyPath::of(["topologies", name]).join("stages[0].kind"), …)`.
     pub(crate) origins: Origins,
 }

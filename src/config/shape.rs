@@ -20,6 +20,8 @@ pub(crate) struct ConfigShape {
     pub(crate) models: BTreeMap<String, ManifestShape>,
     /// The user's topologies. Opaque here: the aggregator knows what they mean.
     pub(crate) topologies: BTreeMap<String, toml::Value>,
+    /// The user's roles, opaque as well.
+    pub(crate) roles: BTreeMap<String, toml::Value>,
 }
 
 /// `[aggregator]`

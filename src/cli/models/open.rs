@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use synod_models::{
     engine::{Compute, Engine, EngineOptions},
     gguf::GgufFile,
-    store::{Kind, Store, StoreError},
+    store::{Kind, ModelFiles, Store, StoreError},
     text::ChatMessage,
 };
 
@@ -22,13 +22,18 @@ pub(crate) fn path(store: &Store, name: &str, context: &Context) -> Result<std::
         let message = format!("{name} embeds texts and writes none");
         return Err(Failure::new(ExitCode::Usage, message).hint("`synod models list` shows which models chat"));
     }
-    let files = match store.locate(name) {
-        Err(StoreError::NotPulled { .. }) => {
-            store.pull(name, &Progress::new(context.output, "pulling"), context.interrupt.token())?
-        }
-        located => located?,
-    };
+    let files = here(store, name, context)?;
     Ok(files.weights().to_owned())
+}
+
+/// The model's files, fetched first if they are not here.
+pub(crate) fn here(store: &Store, name: &str, context: &Context) -> Result<ModelFiles, Failure> {
+    match store.locate(name) {
+        Err(StoreError::NotPulled { .. }) => {
+            Ok(store.pull(name, &Progress::new(context.output, "pulling"), context.interrupt.token())?)
+        }
+        located => Ok(located?),
+    }
 }
 
 /// The model's file, open.

@@ -1,0 +1,131 @@
+//! What `ask --json` prints: the run, gathered from its events.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use synod_aggregator::{
+    FinishReason,
+    events::{At, Event, StageKind},
+};
+
+/// A run.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Record {
+    pub(super) answer: String,
+    run_id: String,
+    topology: String,
+    finish_reason: &'static str,
+    degraded: bool,
+    pub(super) warnings: Vec<String>,
+    usage: Usage,
+    timings: Timings,
+    seed: u64,
+    pub(super) stages: Vec<Stage>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Usage {
+    prompt_tokens: u32,
+    completion_tokens: u32,
+    cached_prompt_tokens: u32,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Timings {
+    total_ms: u128,
+    first_token_ms: u128,
+}
+
+/// A stage of the run.
+#[derive(Debug, Serialize)]
+pub(super) struct Stage {
+    pub(super) kind: &'static str,
+    pub(super) members: Vec<Member>,
+}
+
+/// A seat of a stage.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Member {
+    pub(super) node: String,
+    pub(super) model: String,
+    pub(super) role: String,
+    text: String,
+    finish_reason: &'static str,
+    error: Option<String>,
+    prompt_tokens: u32,
+    completion_tokens: u32,
+    ms: u128,
+    mean_logprob: Option<f64>,
+}
+
+impl Record {
+    /// Takes in what happened next.
+    pub(super) fn take(&mut self, event: Event) {
+        match event {
+            Event::RunStarted(started) => {
+                (self.run_id, self.topology, self.seed) = (started.run_id, started.topology, started.seed);
+                let member = |model| Member { model, ..Member::default() };
+                self.stages = started
+                    .stages
+                    .into_iter()
+                    .map(|stage| Stage {
+                        kind: match stage.kind {
+                            StageKind::Propose => "propose",
+                            StageKind::Synthesize => "synthesize",
+                        },
+                        members: stage.models.into_iter().map(member).collect(),
+                    })
+                    .collect();
+            }
+            Event::MemberStarted(started) => {
+                if let Some(member) = self.member(started.at) {
+                    (member.node, member.model, member.role) = (started.node, started.model, started.role);
+                }
+            }
+            Event::MemberFinished(finished) => {
+                if let Some(member) = self.member(finished.at) {
+                    member.text = finished.text;
+                    member.finish_reason = reason(finished.finish_reason);
+                    member.prompt_tokens = finished.usage.prompt_tokens;
+                    member.completion_tokens = finished.usage.completion_tokens;
+                    member.ms = finished.timings.total.as_millis();
+                    member.mean_logprob = Some(finished.mean_logprob);
+                }
+            }
+            Event::MemberFailed(failed) => {
+                if let Some(member) = self.member(failed.at) {
+                    (member.text, member.error) = (failed.text, Some(failed.error));
+                }
+            }
+            Event::RunFinished(end) => {
+                (self.answer, self.degraded, self.warnings) = (end.answer, end.degraded, end.warnings);
+                self.finish_reason = reason(end.finish_reason);
+                self.count(end.usage, end.timings.total, end.timings.first_token);
+            }
+            Event::RunFailed(end) => self.count(end.usage, end.timings.total, end.timings.first_token),
+            Event::MemberDelta { .. } | Event::StageFinished(_) | Event::AnswerDelta { .. } => {}
+        }
+    }
+
+    /// The seat, if the run has it.
+    pub(super) fn member(&mut self, at: At) -> Option<&mut Member> {
+        self.stages.get_mut(at.stage)?.members.get_mut(at.seat)
+    }
+
+    fn count(&mut self, usage: synod_aggregator::members::Usage, total: Duration, first_token: Duration) {
+        self.usage = Usage {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            cached_prompt_tokens: usage.cached_prompt_tokens,
+        };
+        self.timings = Timings { total_ms: total.as_millis(), first_token_ms: first_token.as_millis() };
+    }
+}
+
+fn reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::Cancelled => "cancelled",
+    }
+}

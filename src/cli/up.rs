@@ -1,0 +1,76 @@
+//! `synod up`
+
+use clap::Args;
+use synod_models::store::Store;
+
+use super::{Context, topology::named};
+use crate::cluster::{self, Cluster, NodeSpec};
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::topologies;
+
+const EXAMPLES: &str = "\
+Examples:
+  synod up                        nodes for the default topology, and an aggregator on 127.0.0.1:7600
+  synod up --topology self-moa
+  synod up --config cluster.toml  the [[nodes]] of a file
+  synod ask 'Why is the sky blue?'";
+
+/// Start nodes and an aggregator on this machine; Ctrl-C drains
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Up {
+    /// Host the models of this topology, and make it the default
+    #[arg(long, value_name = "NAME")]
+    topology: Option<String>,
+    /// Where the aggregator listens; 127.0.0.1:7600 unless configured
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
+    let layers = context.layers().flag("--topology", "default_topology", up.topology);
+    let config = layers.flag("--listen", "aggregator.listen", up.listen).load()?;
+    let topologies = topologies::read(&config)?;
+    let listener = cluster::bind(config.aggregator.listen, "--listen").await?;
+    let specs = nodes(&config, named(&topologies, None)?.models().into_iter());
+    pull(&specs, context.store(&config)?, &context).await?;
+    let cluster = Cluster::start(specs, config.aggregator.nodes.clone(), listener, topologies);
+    let cluster = tokio::select! {
+        cluster = cluster => cluster?,
+        () = context.interrupt.wait() => return Ok(()), // dropping what was started kills it
+    };
+    for (models, address) in &cluster.nodes {
+        context.output.text(&format!("node listening on {address}: {}", models.join(", ")))?;
+    }
+    context.output.text(&format!("aggregator listening on {}", cluster.aggregator))?;
+    context.output.text("ready")?;
+    context.interrupt.wait().await;
+    context.output.note("draining");
+    cluster.stop().await
+}
+
+/// The nodes that the configuration names, or one for each of the models.
+pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) -> Vec<NodeSpec> {
+    if config.nodes.is_empty() {
+        let address = |at: usize| ([127, 0, 0, 1], 7610 + at as u16).into();
+        let spec = |(at, model): (usize, &str)| NodeSpec { models: vec![model.to_owned()], listen: address(at), threads: 0 };
+        return models.enumerate().map(spec).collect();
+    }
+    let spec = |node: &crate::config::Node| NodeSpec {
+        models: node.models.clone(),
+        listen: node.listen,
+        threads: node.threads.map_or(0, usize::from),
+    };
+    config.nodes.iter().map(spec).collect()
+}
+
+/// Fetches what the nodes will host, one model after the other, before any of them starts.
+pub(crate) async fn pull(specs: &[NodeSpec], store: Store, context: &Context) -> Result<(), Failure> {
+    let mut models: Vec<String> = specs.iter().flat_map(|spec| spec.models.clone()).collect();
+    models.sort();
+    models.dedup();
+    let working = context.clone();
+    let pulling = move || models.iter().try_for_each(|name| super::models::open::here(&store, name, &working).map(|_| ()));
+    context.blocking(pulling).await
+}
