@@ -7,11 +7,12 @@ use std::time::Duration;
 use synod_aggregator::{Limits, Options, prompts::Prompts, topology::Topologies};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Device;
 use crate::exit::{ExitCode, Failure};
 
 /// How long a node may take to load its models.
@@ -31,6 +32,14 @@ pub(crate) struct NodeSpec {
     pub(crate) listen: SocketAddr,
     /// 0 for one a core.
     pub(crate) threads: usize,
+    /// What it computes on.
+    pub(crate) device: Device,
+}
+
+/// A node's process. Its standard input is kept apart: waiting for a child closes its input, which would end it.
+struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
 }
 
 /// Nodes that run, and the aggregator over them. Stopped by [`Cluster::stop`]; dropped, its processes are killed.
@@ -58,15 +67,15 @@ impl Cluster {
     ) -> Result<Self, Failure> {
         let mut starting = JoinSet::new();
         for spec in specs {
-            starting.spawn(async move { start(&spec).await.map(|(child, address)| (spec, child, address)) });
+            starting.spawn(async move { start(&spec).await.map(|(process, address)| (spec, process, address)) });
         }
         let (nodes_stop, mut watchers, mut nodes) = (CancellationToken::new(), JoinSet::new(), Vec::new());
         while let Some(started) = starting.join_next().await {
-            let (spec, child, address) = started.map_err(|error| failed(error.to_string()))??;
+            let (spec, process, address) = started.map_err(|error| failed(error.to_string()))??;
             nodes.push((spec.models.clone(), address));
             // It comes back where it was: the aggregator knows that address.
             let spec = NodeSpec { listen: address, ..spec };
-            watchers.spawn(watch(spec, child, nodes_stop.clone()));
+            watchers.spawn(watch(spec, process, nodes_stop.clone()));
         }
         nodes.sort_by_key(|(_, address)| address.port());
         let addresses = nodes.iter().map(|(_, address)| address.to_string()).chain(others).collect();
@@ -98,19 +107,20 @@ pub(crate) fn prompts() -> Result<Prompts, Failure> {
 }
 
 /// Starts a node process; waits until it says where it listens and that it is ready.
-async fn start(spec: &NodeSpec) -> Result<(Child, SocketAddr), Failure> {
+async fn start(spec: &NodeSpec) -> Result<(Process, SocketAddr), Failure> {
     let program = std::env::current_exe().map_err(|error| failed(format!("cannot find this program: {error}")))?;
     let mut command = Command::new(program);
     command
         .args(["node", "--until-stdin-closes", "--model", &spec.models.join(",")])
         .args(["--listen", &spec.listen.to_string(), "--threads", &spec.threads.to_string()])
+        .args(["--device", spec.device.name()])
         .stdin(Stdio::piped()) // closes with this process, however it ends
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0) // Ctrl-C is for us; we tell the nodes
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| failed(format!("cannot start a node: {error}")))?;
-    let (lines, errors) = (child.stdout.take(), child.stderr.take());
+    let (stdin, lines, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let said = tokio::spawn(gather(errors));
     let ready = async {
         let mut lines = BufReader::new(lines?).lines();
@@ -128,7 +138,7 @@ async fn start(spec: &NodeSpec) -> Result<(Child, SocketAddr), Failure> {
         None
     };
     match tokio::time::timeout(LOADING, ready).await {
-        Ok(Some(address)) => Ok((child, address)),
+        Ok(Some(address)) => Ok((Process { child, stdin }, address)),
         Ok(None) => {
             let _ = child.wait().await;
             let said = said.await.unwrap_or_default();
@@ -156,12 +166,12 @@ async fn gather(errors: Option<tokio::process::ChildStderr>) -> String {
 }
 
 /// Starts the node again whenever it ends, until told to stop; then ends it gently.
-async fn watch(spec: NodeSpec, mut child: Child, stop: CancellationToken) {
+async fn watch(spec: NodeSpec, mut process: Process, stop: CancellationToken) {
     let mut pause = PAUSE;
     loop {
         tokio::select! {
-            () = stop.cancelled() => return end(child).await,
-            status = child.wait() => {
+            () = stop.cancelled() => return end(process).await,
+            status = process.child.wait() => {
                 let status = status.map(|status| status.to_string()).unwrap_or_default();
                 tracing::warn!(models = spec.models.join(","), status, "a node ended; starting it again");
             }
@@ -173,7 +183,7 @@ async fn watch(spec: NodeSpec, mut child: Child, stop: CancellationToken) {
             }
             match start(&spec).await {
                 Ok((again, _)) => {
-                    child = again;
+                    process = again;
                     pause = PAUSE;
                     break;
                 }
@@ -187,8 +197,8 @@ async fn watch(spec: NodeSpec, mut child: Child, stop: CancellationToken) {
 }
 
 /// Closing its input tells a node to drain.
-async fn end(mut child: Child) {
-    drop(child.stdin.take());
+async fn end(Process { mut child, stdin }: Process) {
+    drop(stdin);
     if tokio::time::timeout(STOPPING, child.wait()).await.is_err() {
         let _ = child.kill().await; // it may have ended at last
     }

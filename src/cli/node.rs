@@ -31,7 +31,7 @@ pub(crate) struct Node {
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// What to compute on
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = ["cpu"])]
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = ["cpu", "wgpu"])]
     device: String,
     /// Sequences of a model that are computed together
     #[arg(long, value_name = "N", default_value_t = 8)]
@@ -48,6 +48,10 @@ pub(crate) struct Node {
 }
 
 pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
+    if node.device != "cpu" {
+        let failure = Failure::new(ExitCode::Usage, format!("this build does not compute on {}", node.device));
+        return Err(failure.hint("use --device cpu"));
+    }
     let config = context.layers().load()?;
     let store = context.store(&config)?;
     // The port first: it is the cheaper thing to be wrong about.

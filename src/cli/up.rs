@@ -5,7 +5,7 @@ use synod_models::store::Store;
 
 use super::{Context, topology::named};
 use crate::cluster::{self, Cluster, NodeSpec};
-use crate::config::Config;
+use crate::config::{Config, Device};
 use crate::exit::Failure;
 use crate::topologies;
 
@@ -54,13 +54,14 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
 pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) -> Vec<NodeSpec> {
     if config.nodes.is_empty() {
         let address = |at: usize| ([127, 0, 0, 1], 7610 + at as u16).into();
-        let spec = |(at, model): (usize, &str)| NodeSpec { models: vec![model.to_owned()], listen: address(at), threads: 0 };
+        let spec = |(at, model): (usize, &str)| NodeSpec { models: vec![model.to_owned()], listen: address(at), threads: 0, device: Device::Cpu };
         return models.enumerate().map(spec).collect();
     }
     let spec = |node: &crate::config::Node| NodeSpec {
         models: node.models.clone(),
         listen: node.listen,
         threads: node.threads.map_or(0, usize::from),
+        device: node.device,
     };
     config.nodes.iter().map(spec).collect()
 }

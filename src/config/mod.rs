@@ -75,3 +75,13 @@ pub(crate) enum Device {
     /// A graphics card, through wgpu.
     Wgpu,
 }
+
+impl Device {
+    /// As the command line and the file name it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wgpu => "wgpu",
+        }
+    }
+}
