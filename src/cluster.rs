@@ -79,8 +79,7 @@ impl Cluster {
         }
         nodes.sort_by_key(|(_, address)| address.port());
         let addresses = nodes.iter().map(|(_, address)| address.to_string()).chain(others).collect();
-        let options =
-            Options { nodes: addresses, topologies, prompts: prompts()?, limits: Limits::standard() };
+        let options = Options { nodes: addresses, topologies, prompts: prompts()?, limits: Limits::standard() };
         let aggregator = listener.local_addr().map_err(|error| failed(error.to_string()))?;
         let aggregator_stop = CancellationToken::new();
         let stop = aggregator_stop.clone();

@@ -37,7 +37,9 @@ pub(super) async fn run(aggregator: Aggregator, context: Context) -> Result<(), 
     let nodes: Vec<String> = config.aggregator.nodes.iter().cloned().chain(aggregator.node).collect();
     if nodes.is_empty() {
         let failure = Failure::new(ExitCode::Unreachable, "no nodes are configured");
-        return Err(failure.hint("name some with --node or in [aggregator] nodes, or use `synod up`, which starts its own"));
+        return Err(
+            failure.hint("name some with --node or in [aggregator] nodes, or use `synod up`, which starts its own")
+        );
     }
     let listener = cluster::bind(config.aggregator.listen, "--listen").await?;
     let address = listener.local_addr().map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;

@@ -101,7 +101,9 @@ fn check(file: &PathBuf, context: &Context) -> Result<(), Failure> {
     }
     let lines: Vec<_> = mistakes
         .iter()
-        .map(|mistake| format!("{}:{}:{}: {}: {}", file.display(), mistake.line, mistake.column, mistake.key, mistake.message))
+        .map(|mistake| {
+            format!("{}:{}:{}: {}: {}", file.display(), mistake.line, mistake.column, mistake.key, mistake.message)
+        })
         .collect();
     let count = if mistakes.len() == 1 { "1 mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) };
     Err(Failure::new(ExitCode::Configuration, format!("{count}\n{}", lines.join("\n"))))

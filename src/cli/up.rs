@@ -54,7 +54,12 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
 pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) -> Vec<NodeSpec> {
     if config.nodes.is_empty() {
         let address = |at: usize| ([127, 0, 0, 1], 7610 + at as u16).into();
-        let spec = |(at, model): (usize, &str)| NodeSpec { models: vec![model.to_owned()], listen: address(at), threads: 0, device: Device::Cpu };
+        let spec = |(at, model): (usize, &str)| NodeSpec {
+            models: vec![model.to_owned()],
+            listen: address(at),
+            threads: 0,
+            device: Device::Cpu,
+        };
         return models.enumerate().map(spec).collect();
     }
     let spec = |node: &crate::config::Node| NodeSpec {
@@ -72,6 +77,7 @@ pub(crate) async fn pull(specs: &[NodeSpec], store: Store, context: &Context) ->
     models.sort();
     models.dedup();
     let working = context.clone();
-    let pulling = move || models.iter().try_for_each(|name| super::models::open::here(&store, name, &working).map(|_| ()));
+    let pulling =
+        move || models.iter().try_for_each(|name| super::models::open::here(&store, name, &working).map(|_| ()));
     context.blocking(pulling).await
 }

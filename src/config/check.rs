@@ -34,7 +34,15 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
     if !checker.mistakes.is_empty() {
         return Err(Mistakes::new(checker.mistakes));
     }
-    Ok(Config { default_topology, aggregator, nodes, models, topologies: shape.topologies, roles: shape.roles, origins })
+    Ok(Config {
+        default_topology,
+        aggregator,
+        nodes,
+        models,
+        topologies: shape.topologies,
+        roles: shape.roles,
+        origins,
+    })
 }
 
 /// Every name a node may host.

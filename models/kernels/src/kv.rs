@@ -97,7 +97,15 @@ impl KvWriter<'_> {
     ///
     /// # Safety
     /// No other thread reads the cache or writes the same token and head meanwhile.
-    pub(crate) unsafe fn store(&self, layer: usize, block: usize, head: usize, slot: usize, key: &[f32], value: &[f32]) {
+    pub(crate) unsafe fn store(
+        &self,
+        layer: usize,
+        block: usize,
+        head: usize,
+        slot: usize,
+        key: &[f32],
+        value: &[f32],
+    ) {
         let head_dim = self.cache.shape.head_dim;
         assert!(slot < BLOCK_TOKENS && key.len() == head_dim && value.len() == head_dim);
         // SAFETY: the offset is within the mapping, and the places of this slot are ours by contract.

@@ -29,7 +29,9 @@ pub enum PackError {
 impl std::fmt::Display for PackError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Columns { columns, block } => write!(f, "rows of {columns} weights do not divide into blocks of {block}"),
+            Self::Columns { columns, block } => {
+                write!(f, "rows of {columns} weights do not divide into blocks of {block}")
+            }
             Self::Bytes { found, expected } => write!(f, "{found} bytes where the shape needs {expected}"),
             Self::Memory(_) => write!(f, "no memory for packed weights"),
         }

@@ -70,17 +70,28 @@ impl Config {
             ((1..=WIDTH).contains(&width) && width % 32 == 0, format!("embedding_length is {width}")),
             ((1..=WIDTH).contains(&inner) && inner % 32 == 0, format!("feed_forward_length is {inner}")),
             ((1..=4096).contains(&heads), format!("attention.head_count is {heads}")),
-            (kv_heads > 0 && heads % kv_heads.max(1) == 0, format!("{heads} heads do not share {kv_heads} key-value heads")),
+            (
+                kv_heads > 0 && heads % kv_heads.max(1) == 0,
+                format!("{heads} heads do not share {kv_heads} key-value heads"),
+            ),
             (head_dim > 0 && head_dim <= 1024 && head_dim % 16 == 0, format!("heads are {head_dim} wide")),
             (vocabulary > 0 && vocabulary <= 1 << 22, format!("the vocabulary has {vocabulary} tokens")),
             (context_length > 0, format!("context_length is {context_length}")),
-            (self.norm_epsilon >= 0.0 && self.norm_epsilon < 1.0, format!("the norms' epsilon is {}", self.norm_epsilon)),
+            (
+                self.norm_epsilon >= 0.0 && self.norm_epsilon < 1.0,
+                format!("the norms' epsilon is {}", self.norm_epsilon),
+            ),
             (self.rope_base > 1.0 && self.rope_base.is_finite(), format!("rope.freq_base is {}", self.rope_base)),
-            (self.rope_scale > 0.0 && self.rope_scale.is_finite(), format!("rope.scaling.factor is {}", self.rope_scale)),
+            (
+                self.rope_scale > 0.0 && self.rope_scale.is_finite(),
+                format!("rope.scaling.factor is {}", self.rope_scale),
+            ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             None => Ok(()),
-            Some((_, what)) => Err(WeightError::Hyperparameter(format!("{what}: the file is damaged or not supported"))),
+            Some((_, what)) => {
+                Err(WeightError::Hyperparameter(format!("{what}: the file is damaged or not supported")))
+            }
         }
     }
 }

@@ -41,7 +41,9 @@ pub fn load(file: &GgufFile, device: &Device) -> Result<Box<dyn CausalLm>, Weigh
         "gemma3" => Box::new(gemma3::Gemma3::load(config, &loader)?),
         other => {
             let known = "llama, qwen2, gemma3";
-            return Err(WeightError::Hyperparameter(format!("architecture `{other}` is not supported (known: {known})")));
+            return Err(WeightError::Hyperparameter(format!(
+                "architecture `{other}` is not supported (known: {known})"
+            )));
         }
     })
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     Compute, EngineError, Event, SequenceOptions,
     model::LoadedModel,
-    scheduler::{Command, Counters, ScoreRequest, Scheduler},
+    scheduler::{Command, Counters, Scheduler, ScoreRequest},
     sequence::Opened,
 };
 use crate::{

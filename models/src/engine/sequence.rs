@@ -102,7 +102,13 @@ impl Running {
     }
 
     /// Draws the next token from `logits`. Returns true if that ended the sequence.
-    pub(super) fn advance(&mut self, isa: synod_kernels::Isa, logits: &mut [f32], tokenizer: &Tokenizer, room: usize) -> bool {
+    pub(super) fn advance(
+        &mut self,
+        isa: synod_kernels::Isa,
+        logits: &mut [f32],
+        tokenizer: &Tokenizer,
+        room: usize,
+    ) -> bool {
         let Some(drawn) = self.sampler.draw(isa, logits, &self.tokens) else {
             self.fail(EngineError::NotANumber);
             return true;

@@ -64,7 +64,12 @@ impl View {
         match event {
             Event::MemberStarted(started) => {
                 let seats = record.stages.get(started.at.stage).map_or(0, |stage| stage.members.len());
-                let what = format!("stage {}: {} of {seats} seats writing ({})", started.at.stage + 1, started.at.seat + 1, started.model);
+                let what = format!(
+                    "stage {}: {} of {seats} seats writing ({})",
+                    started.at.stage + 1,
+                    started.at.seat + 1,
+                    started.model
+                );
                 self.spinner.set_message(what);
             }
             Event::MemberDelta { at, text } if self.show && !self.is_answer(*at, record) => {
@@ -115,7 +120,8 @@ impl View {
             });
             let gap = if state.printing.is_some() { "\n" } else { "" };
             let who = who.unwrap_or_default();
-            self.spinner.suspend(|| self.stderr(&format!("{gap}── stage {}, seat {} ({who})\n", at.stage + 1, at.seat + 1)));
+            self.spinner
+                .suspend(|| self.stderr(&format!("{gap}── stage {}, seat {} ({who})\n", at.stage + 1, at.seat + 1)));
             state.printing = Some(at);
         }
         self.spinner.suspend(|| self.stderr(text));

@@ -50,7 +50,8 @@ pub(crate) fn engine(store: &Store, name: &str, threads: usize, context: &Contex
 /// What a JSON file holds; `what` says what it should.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, Failure> {
     let failed = |error: &dyn Error| {
-        Failure::new(ExitCode::Usage, format!("cannot use {}: {error}", path.display())).hint(format!("it must hold {what}"))
+        Failure::new(ExitCode::Usage, format!("cannot use {}: {error}", path.display()))
+            .hint(format!("it must hold {what}"))
     };
     let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
     serde_json::from_str(&text).map_err(|error| failed(&error))

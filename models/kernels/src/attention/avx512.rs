@@ -30,7 +30,12 @@ pub(super) unsafe fn score(queries: &[f32], keys: &[f16], scores: &mut [[f32; BL
 /// # Safety
 /// As [`score`]; `scores.len() == Q`.
 #[target_feature(enable = "avx512f")]
-unsafe fn score_tile<const Q: usize>(head_dim: usize, queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]]) {
+unsafe fn score_tile<const Q: usize>(
+    head_dim: usize,
+    queries: &[f32],
+    keys: &[f16],
+    scores: &mut [[f32; BLOCK_TOKENS]],
+) {
     let mut sums = [[_mm512_setzero_ps(); 4]; Q];
     for d in 0..head_dim {
         // SAFETY: `d < head_dim`: 64 keys and one value of each query.

@@ -179,7 +179,8 @@ impl Scratch {
                 let state = (&mut self.largest[first + q], &mut self.sums[first + q]);
                 shrink[q] = soften(isa, &mut scores[q], spans[q], state);
             }
-            let seen = spans[..count].iter().map(|s| s.0).min().unwrap_or(0)..spans[..count].iter().map(|s| s.1).max().unwrap_or(0);
+            let seen = spans[..count].iter().map(|s| s.0).min().unwrap_or(0)
+                ..spans[..count].iter().map(|s| s.1).max().unwrap_or(0);
             let outputs = &mut self.outputs[first * head_dim..][..count * head_dim];
             weigh(isa, &scores[..count], &shrink, values, seen, outputs);
         }

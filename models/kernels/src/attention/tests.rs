@@ -52,7 +52,12 @@ fn check(isa: Isa, heads: Heads, window: Option<usize>, lengths: &[usize], steps
                 let got = &out[(index * query_heads + head) * head_dim..][..head_dim];
                 let want = reference(heads, window, &rotated[row.sequence], row.position, head);
                 for d in 0..head_dim {
-                    assert!((f64::from(got[d]) - want[d]).abs() < 2e-3, "{isa:?} {row:?} head {head}: {} {}", got[d], want[d]);
+                    assert!(
+                        (f64::from(got[d]) - want[d]).abs() < 2e-3,
+                        "{isa:?} {row:?} head {head}: {} {}",
+                        got[d],
+                        want[d]
+                    );
                 }
             }
         }
@@ -70,9 +75,7 @@ fn reference(heads: Heads, window: Option<usize>, rotated: &[f32], position: usi
         (first..=position).map(|p| dot(at(position, head), at(p, query_heads + kv_head)).exp()).collect();
     let total: f64 = weights.iter().sum();
     let value = |p: usize, d: usize| f64::from(at(p, query_heads + kv_heads + kv_head)[d]);
-    (0..head_dim)
-        .map(|d| weights.iter().enumerate().map(|(i, w)| w / total * value(first + i, d)).sum())
-        .collect()
+    (0..head_dim).map(|d| weights.iter().enumerate().map(|(i, w)| w / total * value(first + i, d)).sum()).collect()
 }
 
 proptest! {

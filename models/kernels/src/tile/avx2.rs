@@ -47,7 +47,13 @@ unsafe fn by_rows<const F: u8>(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileO
 /// # Safety
 /// As [`multiply`], and `first + R <= x.rows`, `half < 2`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile<const F: u8, const R: usize>(panel: Panel<'_>, x: RowTile<'_>, first: usize, half: usize, out: &mut TileOut) {
+unsafe fn tile<const F: u8, const R: usize>(
+    panel: Panel<'_>,
+    x: RowTile<'_>,
+    first: usize,
+    half: usize,
+    out: &mut TileOut,
+) {
     let format = Format::ALL[F as usize];
     let blocks = panel.columns / BLOCK;
     let per_file_block = format.file_block() / BLOCK;
@@ -162,7 +168,8 @@ unsafe fn load_codes<const F: u8>(code: *const u8, half: usize) -> [__m256i; 8] 
             let pair = _mm256_set1_epi8(0x30);
             for line in 0..2 {
                 let bits = _mm256_loadu_si256(code.add(256 + line * 64 + half * 32).cast());
-                let shifted = [_mm256_slli_epi16::<4>(bits), _mm256_slli_epi16::<2>(bits), bits, _mm256_srli_epi16::<2>(bits)];
+                let shifted =
+                    [_mm256_slli_epi16::<4>(bits), _mm256_slli_epi16::<2>(bits), bits, _mm256_srli_epi16::<2>(bits)];
                 for (i, bits) in shifted.into_iter().enumerate() {
                     let codes = &mut groups[line * 4 + i];
                     *codes = _mm256_or_si256(*codes, _mm256_and_si256(bits, pair));

@@ -176,7 +176,8 @@ unsafe fn load_codes<const F: u8>(code: *const u8) -> [__m512i; 8] {
             let pair = _mm512_set1_epi8(0x30);
             for line in 0..2 {
                 let bits = _mm512_loadu_si512(code.add(256 + line * 64).cast());
-                let shifted = [_mm512_slli_epi16::<4>(bits), _mm512_slli_epi16::<2>(bits), bits, _mm512_srli_epi16::<2>(bits)];
+                let shifted =
+                    [_mm512_slli_epi16::<4>(bits), _mm512_slli_epi16::<2>(bits), bits, _mm512_srli_epi16::<2>(bits)];
                 for (i, bits) in shifted.into_iter().enumerate() {
                     let codes = &mut groups[line * 4 + i];
                     *codes = _mm512_or_si512(*codes, _mm512_and_si512(bits, pair));

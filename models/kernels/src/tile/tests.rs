@@ -50,12 +50,18 @@ fn magnitude(matrix: &PackedMatrix, x: &Activations, row: usize, output: usize) 
     let mut weights = vec![0.0; matrix.columns()];
     matrix.row(output, &mut weights);
     let q = &x.codes[row * x.columns..][..x.columns];
-    weights.iter().zip(q).enumerate().map(|(k, (w, &q))| (w * f32::from(q) * x.scales[row * x.columns / 32 + k / 32]).abs()).sum()
+    weights
+        .iter()
+        .zip(q)
+        .enumerate()
+        .map(|(k, (w, &q))| (w * f32::from(q) * x.scales[row * x.columns / 32 + k / 32]).abs())
+        .sum()
 }
 
 #[track_caller]
 fn check(isa: Isa, format: Format, columns: usize, rows: usize, seed: u64) {
-    let matrix = PackedMatrix::pack(format, PANEL_ROWS, columns, &random_rows(format, PANEL_ROWS, columns, seed)).unwrap();
+    let matrix =
+        PackedMatrix::pack(format, PANEL_ROWS, columns, &random_rows(format, PANEL_ROWS, columns, seed)).unwrap();
     let x = activations(rows, columns, seed);
     let panel = Panel { format, columns, bytes: matrix.panel(0) };
     let tile = RowTile::new(&x, 0, rows);
@@ -67,7 +73,10 @@ fn check(isa: Isa, format: Format, columns: usize, rows: usize, seed: u64) {
             // Sums of the same integers in the same order; only the float epilogue may round differently (fused or not).
             let bound = 2e-6 * magnitude(&matrix, &x, row, lane) * (columns as f32 / 32.0).sqrt() + 1e-6;
             let (want, got) = (want[row][lane], got[row][lane]);
-            assert!((want - got).abs() <= bound, "{isa:?} {format:?} row {row} lane {lane}: {got} for {want} ± {bound}");
+            assert!(
+                (want - got).abs() <= bound,
+                "{isa:?} {format:?} row {row} lane {lane}: {got} for {want} ± {bound}"
+            );
         }
     }
 }
@@ -110,7 +119,12 @@ fn eight_bit_codes_at_their_extremes_do_not_overflow() {
     unsafe { x.writer().row(0) }.quantize(&[1.0; 32]);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         let mut out = [[0.0; 16]; MAX_ROWS];
-        multiply(isa, Panel { format: Format::Q8_0, columns: 32, bytes: matrix.panel(0) }, RowTile::new(&x, 0, 1), &mut out);
+        multiply(
+            isa,
+            Panel { format: Format::Q8_0, columns: 32, bytes: matrix.panel(0) },
+            RowTile::new(&x, 0, 1),
+            &mut out,
+        );
         assert!((out[0][3] + 4096.0).abs() < 0.01, "{isa:?}: {}", out[0][3]);
     }
 }
