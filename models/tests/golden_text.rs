@@ -2,6 +2,8 @@
 //!
 //! Runs where `SYNOD_TEST_STORE` names a directory with the models as `NAME.gguf`, and is skipped elsewhere.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::path::PathBuf;
 
 use synod_models::{
