@@ -1,18 +1,20 @@
 //! Sentence embeddings: texts to unit vectors whose dot product says how alike they are.
 
+mod error;
 mod weights;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationParams};
 
+pub use error::{EmbedError, LoadError};
 pub use weights::{WeightError, Weights};
 
 use crate::arch::bert::{Bert, BertConfig, BertInput};
@@ -27,88 +29,6 @@ const TOKENS_PER_BATCH: usize = 2048;
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 const MAX_WEIGHTS_BYTES: u64 = 4 << 30;
-
-/// Why an embedding model could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A file is not there, or cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// A file is larger than any of its kind.
-    #[error("`{}` has {bytes} bytes, more than the {limit} that are read", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The most.
-        limit: u64,
-    },
-    /// `config.json` is not a BERT's.
-    #[error("`{}` is not the configuration of a BERT", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// Where it departs.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// `config.json` asks for what this reader does not do.
-    #[error("`{}` cannot be used: {reason}", path.display())]
-    Unsupported {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// `tokenizer.json` is damaged.
-    #[error("`{}` is not a tokenizer", path.display())]
-    Tokenizer {
-        /// The file.
-        path: PathBuf,
-        /// What the tokenizer's reader said.
-        #[source]
-        source: tokenizers::Error,
-    },
-    /// `model.safetensors` is damaged, or is another model's.
-    #[error("cannot load `{}`", path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: WeightError,
-    },
-}
-
-/// Why texts could not be embedded.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbedError {
-    /// The tokenizer refused a text.
-    #[error("cannot tokenise text {index}")]
-    Tokenise {
-        /// Which text, from 0.
-        index: usize,
-        /// What the tokenizer said.
-        #[source]
-        source: tokenizers::Error,
-    },
-    /// The model computed something that is not a number; its file may be damaged.
-    #[error("the embedding of text {index} is not a number: check the file with `synod models verify`")]
-    NotANumber {
-        /// Which text, from 0.
-        index: usize,
-    },
-    /// The result could not be read back from the device.
-    #[error("cannot read the embeddings from the device: {0}")]
-    Device(String),
-}
 
 /// A text as a vector.
 #[derive(Debug, Clone, PartialEq)]
