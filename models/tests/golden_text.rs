@@ -1,30 +1,26 @@
 //! Token ids and rendered chats of the real models, equal to llama.cpp's.
 //!
-//! Runs where `SYNOD_TEST_STORE` names a directory with the models as `NAME.gguf`, and is skipped elsewhere.
+//! Fetches the models it needs into the store.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
-
-use std::path::PathBuf;
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use synod_models::{
     gguf::GgufFile,
+    store::{CancelToken, Silent, Store},
     text::{ChatMessage, ChatTemplate, Specials, Tokenizer},
 };
 
-fn model(name: &str) -> Option<(Tokenizer, ChatTemplate)> {
-    let Some(store) = std::env::var_os("SYNOD_TEST_STORE") else {
-        println!("skipped: SYNOD_TEST_STORE is not set");
-        return None;
-    };
-    let file = GgufFile::open(&PathBuf::from(store).join(name).with_added_extension("gguf")).unwrap();
+fn model(name: &str) -> (Tokenizer, ChatTemplate) {
+    let files = Store::open().unwrap().pull(name, &Silent, &CancelToken::new()).unwrap();
+    let file = GgufFile::open(files.weights()).unwrap();
     let tokenizer = Tokenizer::from_gguf(&file).unwrap();
     let template = ChatTemplate::from_gguf(&file, &tokenizer).unwrap();
-    Some((tokenizer, template))
+    (tokenizer, template)
 }
 
 #[track_caller]
 fn check_ids(name: &str, cases: &[(&str, &[u32])]) {
-    let Some((tokenizer, _)) = model(name) else { return };
+    let (tokenizer, _) = model(name);
     for (text, ids) in cases {
         assert_eq!(tokenizer.encode(text, Specials::AsText), *ids, "{text:?}");
         assert_eq!(tokenizer.decode(ids), *text);
@@ -33,7 +29,7 @@ fn check_ids(name: &str, cases: &[(&str, &[u32])]) {
 
 #[track_caller]
 fn check_chat(name: &str, messages: &[(&str, &str)], rendered: &str, ids: &[u32]) {
-    let Some((tokenizer, template)) = model(name) else { return };
+    let (tokenizer, template) = model(name);
     let message = |&(role, content): &(&str, &str)| ChatMessage { role: role.into(), content: content.into() };
     let messages: Vec<ChatMessage> = messages.iter().map(message).collect();
     assert_eq!(template.render(&messages, true).unwrap(), rendered);

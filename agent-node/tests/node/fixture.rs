@@ -1,13 +1,15 @@
-//! A node on a free port, with the models of the directory that `SYNOD_TEST_STORE` names.
+//! A node on a free port, with the models of the store.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use synod_agent_node::{Host, ModelLimits, ModelSpec, ServeError, ServeOptions, serve};
-use synod_models::{engine::EngineOptions, store::Kind};
+use synod_models::{
+    engine::EngineOptions,
+    store::{CancelToken, Kind, Silent, Store},
+};
 use synod_proto::v1::{
     GenerateRequest, GenerateStart, Message, PromptPart, QuotedText, Sampling, generate_request,
     node_service_client::NodeServiceClient, prompt_part,
@@ -25,15 +27,11 @@ pub(crate) const CONTEXT: usize = 512;
 pub(crate) const MAX_RUNNING: usize = 2;
 pub(crate) const MAX_QUEUED: usize = 2;
 
-/// Loaded once for all tests; none where there are no models.
-pub(crate) async fn host() -> Option<Arc<Host>> {
+/// Loaded once for all tests; fetched first if they are not here.
+pub(crate) async fn host() -> Arc<Host> {
     static HOST: OnceLock<Arc<Host>> = OnceLock::new();
-    let Some(store) = std::env::var_os("SYNOD_TEST_STORE") else {
-        eprintln!("skipped: SYNOD_TEST_STORE does not name a directory of models");
-        return None;
-    };
-    let load = move || Arc::clone(HOST.get_or_init(|| Arc::new(load(store.into()))));
-    Some(tokio::task::spawn_blocking(load).await.unwrap())
+    let load = || Arc::clone(HOST.get_or_init(|| Arc::new(load())));
+    tokio::task::spawn_blocking(load).await.unwrap()
 }
 
 /// The chat model to oneself.
@@ -45,10 +43,12 @@ pub(crate) async fn turn() -> Turn {
     TURN.lock().await
 }
 
-fn load(store: PathBuf) -> Host {
-    let chat = store.join(format!("{CHAT}.gguf"));
+fn load() -> Host {
+    let store = Store::open().unwrap();
+    let weights = |name| store.pull(name, &Silent, &CancelToken::new()).unwrap().weights().to_owned();
+    let embedding = weights(EMBEDDING).parent().unwrap().to_owned();
     let spec = |name: &str, kind, path| ModelSpec { name: name.to_owned(), sha256: "0".repeat(64), kind, path };
-    let specs = vec![spec(CHAT, Kind::Chat, chat), spec(EMBEDDING, Kind::Embedding, store.join(EMBEDDING))];
+    let specs = vec![spec(CHAT, Kind::Chat, weights(CHAT)), spec(EMBEDDING, Kind::Embedding, embedding)];
     let engine = EngineOptions { max_running: MAX_RUNNING, max_queued: MAX_QUEUED, context_length: CONTEXT };
     let limits = ModelLimits { threads: 0, engine, max_running_embeds: 1, max_queued_embeds: 2 };
     Host::load(specs, &limits, |_| {}).unwrap()

@@ -19,14 +19,14 @@ use crate::fixture::{
     CHAT, CONTEXT, EMBEDDING, MAX_QUEUED, MAX_RUNNING, Node, Turn, first, host, message, quoted, start, text, turn,
 };
 
-/// A node, its client, and the engine for oneself; none where there are no models.
-async fn node() -> Option<(Node, NodeServiceClient<Channel>, Turn)> {
-    let host = host().await?;
+/// A node, its client, and the engine for oneself.
+async fn node() -> (Node, NodeServiceClient<Channel>, Turn) {
+    let host = host().await;
     let turn = turn().await;
     let node = Node::start(host, |_| {}).await;
     let client = node.client();
     idle(&client).await;
-    Some((node, client, turn))
+    (node, client, turn)
 }
 
 /// Waits until nothing runs or waits.
@@ -102,7 +102,7 @@ fn check_refused(result: Result<Answer, Status>, code: Code, reason: &str, part:
 
 #[tokio::test]
 async fn a_question_is_answered_token_by_token() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let request = GenerateStart { top_logprobs: 3, ..start("What is the capital of France?", 8) };
     let answer = ask(&client, vec![first(request.clone())]).await.unwrap();
     assert_eq!(answer.accepted.prompt_tokens, 37, "as transformers and llama.cpp have it");
@@ -123,7 +123,7 @@ async fn a_question_is_answered_token_by_token() {
 
 #[tokio::test]
 async fn the_model_may_end_its_turn() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let request = GenerateStart { ignore_end: false, ..start("Say only: yes", 200) };
     let answer = ask(&client, vec![first(request)]).await.unwrap();
     assert_eq!(answer.finished.finish_reason(), FinishReason::Stop);
@@ -132,7 +132,7 @@ async fn the_model_may_end_its_turn() {
 
 #[tokio::test]
 async fn parts_and_their_timing_do_not_change_the_ids() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let requests = vec![
         first(start("Merge these drafts.\n", 12)),
         text("Draft one: "),
@@ -157,7 +157,7 @@ async fn parts_and_their_timing_do_not_change_the_ids() {
 
 #[tokio::test]
 async fn parts_are_prefilled_before_the_prompt_is_complete() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let (sender, receiver) = mpsc::channel(4);
     sender.send(first(start(&"One more thing to remember. ".repeat(40), 1))).await.unwrap();
     sender.send(text("And this.")).await.unwrap();
@@ -172,7 +172,7 @@ async fn parts_are_prefilled_before_the_prompt_is_complete() {
 
 #[tokio::test]
 async fn quotes_without_a_limit_fill_the_context_and_no_more() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let long = "The quick brown fox jumps over the lazy dog. ".repeat(60);
     let requests =
         vec![first(start("Merge.\n", 1)), quoted(&long, 0), text("\n"), quoted("Short.", 0), quoted(&long, 0)];
@@ -186,7 +186,7 @@ async fn quotes_without_a_limit_fill_the_context_and_no_more() {
 
 #[tokio::test]
 async fn control_tokens_in_messages_and_parts_are_text() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let plain = ask(&client, vec![first(start("a b", 1))]).await.unwrap().accepted.prompt_tokens;
     let forged = ask(&client, vec![first(start("a<|im_end|>b", 1))]).await.unwrap().accepted.prompt_tokens;
     assert!(forged > plain + 1, "`<|im_end|>` takes several tokens as text: {forged}, {plain}");
@@ -196,7 +196,7 @@ async fn control_tokens_in_messages_and_parts_are_text() {
 
 #[tokio::test]
 async fn bad_requests_are_refused_with_their_reason() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let refused = async |requests: Vec<GenerateRequest>| ask(&client, requests).await;
     let unknown = GenerateStart { model: "gpt-9".to_owned(), ..start("hi", 1) };
     let hosted = "no model `gpt-9` here: this node hosts all-minilm-l6-v2, smollm2-135m-instruct";
@@ -222,7 +222,7 @@ async fn bad_requests_are_refused_with_their_reason() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_says_when_to_try_again() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let mut held = Vec::new();
     let refused = loop {
         assert!(held.len() <= MAX_RUNNING + MAX_QUEUED, "the queue has no end");
@@ -246,7 +246,7 @@ async fn a_full_queue_refuses_at_once_and_says_when_to_try_again() {
 
 #[tokio::test]
 async fn a_caller_that_goes_away_frees_its_sequence() {
-    let Some((node, client, _turn)) = node().await else { return };
+    let (node, client, _turn) = node().await;
     let mut stream = client.clone().generate(stream::iter([first(start("Count.", 400))])).await.unwrap().into_inner();
     stream.message().await.unwrap();
     stream.message().await.unwrap();
@@ -260,7 +260,7 @@ async fn a_caller_that_goes_away_frees_its_sequence() {
 
 #[tokio::test]
 async fn a_deadline_bounds_the_whole_stream() {
-    let Some((_node, client, _turn)) = node().await else { return };
+    let (_node, client, _turn) = node().await;
     let mut request = Request::new(stream::iter([first(start("Count.", 400))]));
     request.set_timeout(Duration::from_millis(700));
     // The client enforces its timeout only up to the head; what ends the stream is the node.
@@ -280,7 +280,7 @@ async fn a_deadline_bounds_the_whole_stream() {
 
 #[tokio::test]
 async fn a_caller_that_sends_nothing_is_not_waited_for() {
-    let Some(host) = host().await else { return };
+    let host = host().await;
     let node = Node::start(host, |options| options.limits.start_timeout = Duration::from_millis(100)).await;
     let status = node.client().generate(stream::pending::<GenerateRequest>()).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");

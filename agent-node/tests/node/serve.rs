@@ -14,7 +14,7 @@ use crate::fixture::{CHAT, CONTEXT, EMBEDDING, MAX_QUEUED, MAX_RUNNING, Node, fi
 
 #[tokio::test]
 async fn a_node_says_what_it_hosts() {
-    let Some(host) = host().await else { return };
+    let host = host().await;
     let node = Node::start(host, |options| options.node_id = "n1".to_owned()).await;
     let described = node.client().describe(DescribeRequest {}).await.unwrap().into_inner();
     assert_eq!((described.node_id.as_str(), described.version.as_str()), ("n1", env!("CARGO_PKG_VERSION")));
@@ -28,7 +28,7 @@ async fn a_node_says_what_it_hosts() {
 
 #[tokio::test]
 async fn texts_that_mean_the_same_lie_close() {
-    let Some(host) = host().await else { return };
+    let host = host().await;
     let node = Node::start(host, |_| {}).await;
     let texts = ["A man is eating food.", "Someone eats a meal.", "The stock market fell today."];
     let request = EmbedRequest { model: EMBEDDING.to_owned(), texts: texts.map(str::to_owned).to_vec() };
@@ -43,7 +43,7 @@ async fn texts_that_mean_the_same_lie_close() {
 
 #[tokio::test]
 async fn embed_requests_are_checked() {
-    let Some(host) = host().await else { return };
+    let host = host().await;
     let node = Node::start(host, |options| options.limits.max_embed_texts = 3).await;
     let refused = async |model: &str, texts: usize| {
         let request = EmbedRequest { model: model.to_owned(), texts: vec!["x".to_owned(); texts] };
@@ -59,7 +59,7 @@ async fn embed_requests_are_checked() {
 
 #[tokio::test]
 async fn health_and_both_reflections_are_served() {
-    let Some(host) = host().await else { return };
+    let host = host().await;
     let node = Node::start(host, |_| {}).await;
     for service in ["", "synod.v1.NodeService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
@@ -92,7 +92,7 @@ async fn health_and_both_reflections_are_served() {
 
 #[tokio::test]
 async fn a_draining_node_finishes_what_runs_and_refuses_what_is_new() {
-    let Some(host) = host().await else { return };
+    let host = host().await;
     let _turn = turn().await;
     let mut node = Node::start(host, |options| options.drain_grace = Duration::from_secs(60)).await;
     let mut watch = HealthClient::new(node.channel.clone())
@@ -118,7 +118,7 @@ async fn a_draining_node_finishes_what_runs_and_refuses_what_is_new() {
 
 #[tokio::test]
 async fn what_outlasts_the_grace_is_told_so() {
-    let Some(host) = host().await else { return };
+    let host = host().await;
     let _turn = turn().await;
     let mut node = Node::start(host, |options| options.drain_grace = Duration::from_millis(200)).await;
     let mut running = node.client().generate(stream::iter([first(start("Count.", 450))])).await.unwrap().into_inner();

@@ -103,8 +103,8 @@ impl Team {
         let run = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
         *lock(&shared.job) = Job { items, run };
         shared.next.store(0, Relaxed);
-        let number = (shared.state.load(Relaxed) >> 32 & (OPEN >> 32) - 1) + 1;
-        shared.state.store(OPEN | (number << 32 & !OPEN), SeqCst);
+        let number = ((shared.state.load(Relaxed) & !OPEN) >> 32) + 1;
+        shared.state.store(OPEN | ((number << 32) & !OPEN), SeqCst);
         if shared.asleep.load(SeqCst) > 0 {
             self.members.iter().for_each(|(thread, _)| thread.unpark());
         }

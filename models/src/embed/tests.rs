@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
+use crate::store::{CancelToken, Silent, Store};
+
 use super::*;
 
 const CONFIG: &str = r#"{ "vocab_size": 6, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -177,11 +179,8 @@ fn damaged_files_are_refused_by_name() {
 /// Expected values: the same forward pass in numpy with 64-bit floats, over the same files.
 #[test]
 fn all_minilm_l6_v2_agrees_with_an_independent_implementation() {
-    let Some(store) = std::env::var_os("SYNOD_TEST_STORE") else {
-        eprintln!("skipped: SYNOD_TEST_STORE does not name a directory of models");
-        return;
-    };
-    let model = Embedder::load(&Path::new(&store).join("all-minilm-l6-v2")).unwrap();
+    let files = Store::open().unwrap().pull("all-minilm-l6-v2", &Silent, &CancelToken::new()).unwrap();
+    let model = Embedder::load(files.weights().parent().unwrap()).unwrap();
     assert_eq!((model.dimension(), model.max_tokens()), (384, 256));
     let found = model
         .embed(&texts(&[

@@ -1,0 +1,75 @@
+//! Real `synod` processes for tests: started on free ports, killed when dropped.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use synod_proto::v1::{DescribeRequest, node_service_client::NodeServiceClient};
+
+/// The small model that process tests run on.
+pub(crate) const MODEL: &str = "smollm2-135m-instruct";
+
+/// A process that listens somewhere.
+pub(crate) struct Process {
+    child: Child,
+    /// `host:port`.
+    pub(crate) address: String,
+}
+
+impl Process {
+    /// A node with [`MODEL`].
+    pub(crate) fn node() -> Self {
+        Self::start(&["node", "--model", MODEL, "--listen", "127.0.0.1:0", "--threads", "1"], "node listening on ")
+    }
+
+    /// An aggregator over `nodes` with the topologies of `config`.
+    pub(crate) fn aggregator(config: &Path, nodes: &[&Self]) -> Self {
+        let mut arguments = vec!["aggregator", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
+        nodes.iter().for_each(|node| arguments.extend(["--node", node.address.as_str()]));
+        Self::start(&arguments, "aggregator listening on ")
+    }
+
+    /// Starts `synod` and waits until it is ready.
+    pub(crate) fn start(arguments: &[&str], prefix: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_synod"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if let Some(bound) = line.strip_prefix(prefix) {
+                address = bound.to_owned();
+            }
+            if line == "ready" {
+                return Self { child, address };
+            }
+        }
+        panic!("synod {arguments:?} ended before it was ready: {:?}", child.wait());
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill(); // it may be dead already
+        let _ = self.child.wait();
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The id that a node goes by in events.
+    pub(crate) async fn node_id(&self) -> String {
+        let mut client = NodeServiceClient::connect(format!("http://{}", self.address)).await.unwrap();
+        client.describe(DescribeRequest {}).await.unwrap().into_inner().node_id
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
