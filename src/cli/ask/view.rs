@@ -1,5 +1,6 @@
 //! What a person sees of a run: who is writing, drafts if asked for, then the answer as it comes.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -22,8 +23,8 @@ pub(super) struct View {
 
 #[derive(Default)]
 struct State {
-    /// The seat whose draft is being printed.
-    printing: Option<At>,
+    /// What each seat has written of a line that is not full yet.
+    lines: BTreeMap<At, String>,
     /// Words of drafts so far.
     words: usize,
     /// The answer has begun.
@@ -73,11 +74,22 @@ impl View {
                 self.spinner.set_message(what);
             }
             Event::MemberDelta { at, text } if self.show && !self.is_answer(*at, record) => {
-                self.draft(&mut state, *at, text, record);
+                let line = state.lines.entry(*at).or_default();
+                line.push_str(text);
+                while let Some(full) = take_line(line) {
+                    self.draft(*at, &full, record);
+                }
             }
             Event::MemberDelta { text, .. } => {
                 state.words += text.split_whitespace().count();
                 self.spinner.set_message(format!("drafting, {} words", state.words));
+            }
+            Event::MemberFinished(finished) => {
+                if let Some(rest) = state.lines.remove(&finished.at)
+                    && !rest.trim().is_empty()
+                {
+                    self.draft(finished.at, &rest, record);
+                }
             }
             Event::MemberFailed(failed) => {
                 let who = format!("stage {}, seat {}", failed.at.stage + 1, failed.at.seat + 1);
@@ -86,8 +98,8 @@ impl View {
             Event::AnswerDelta { text } if !self.json => {
                 if !state.answering {
                     self.spinner.finish_and_clear();
-                    if state.printing.take().is_some() {
-                        self.stderr("\n\n── answer\n");
+                    if self.show {
+                        self.stderr("\n");
                     }
                 }
                 state.answering = true;
@@ -110,21 +122,14 @@ impl View {
         at.stage + 1 == record.stages.len()
     }
 
-    /// Prints a piece of a draft, under a heading whenever another seat writes.
-    fn draft(&self, state: &mut State, at: At, text: &str, record: &Record) {
-        if state.printing != Some(at) {
-            let member = record.stages.get(at.stage).and_then(|stage| stage.members.get(at.seat));
-            let who = member.map(|member| match member.role.as_str() {
-                "" => member.model.clone(),
-                role => format!("{}, {role}", member.model),
-            });
-            let gap = if state.printing.is_some() { "\n" } else { "" };
-            let who = who.unwrap_or_default();
-            self.spinner
-                .suspend(|| self.stderr(&format!("{gap}── stage {}, seat {} ({who})\n", at.stage + 1, at.seat + 1)));
-            state.printing = Some(at);
-        }
-        self.spinner.suspend(|| self.stderr(text));
+    /// Prints a line of a draft behind who wrote it: seats write at the same time, and whole lines stay readable.
+    fn draft(&self, at: At, line: &str, record: &Record) {
+        let member = record.stages.get(at.stage).and_then(|stage| stage.members.get(at.seat));
+        let who = member.map_or("", |member| if member.role.is_empty() { &member.model } else { &member.role });
+        let short: String = who.chars().take(12).collect();
+        self.spinner.suspend(|| {
+            self.stderr(&format!("{}.{} {short:<12} │ {}\n", at.stage + 1, at.seat + 1, line.trim_end()));
+        });
     }
 
     fn stdout(&self, text: &str) -> Result<(), Failure> {
@@ -138,5 +143,32 @@ impl View {
 
     fn stderr(&self, text: &str) {
         let _ = std::io::stderr().write_all(text.as_bytes()); // nowhere to complain
+    }
+}
+
+/// Takes a line off the front of `text`: up to a line break, or as many words as fit a line.
+fn take_line(text: &mut String) -> Option<String> {
+    const WIDTH: usize = 90;
+    let end = match text.find('\n') {
+        Some(at) => at + 1,
+        None if text.len() > WIDTH => text.rfind(' ').filter(|&at| at > 0)? + 1,
+        None => return None,
+    };
+    Some(text.drain(..end).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take_line;
+
+    #[test]
+    fn lines_end_at_breaks_or_between_words() {
+        let mut text = "one\ntwo ".to_owned();
+        assert_eq!(take_line(&mut text).as_deref(), Some("one\n"));
+        assert_eq!(take_line(&mut text), None);
+        text.push_str(&"word ".repeat(20));
+        text.push_str("unfin");
+        assert!(take_line(&mut text).is_some_and(|line| line.ends_with("word ")));
+        assert_eq!(text, "unfin");
     }
 }

@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use synod_models::store::{Presence, Store, StoreError, sha256_file};
+use synod_models::{
+    arch::Config,
+    gguf::{GgufFile, dequantize},
+    store::{Presence, Store, StoreError, sha256_file},
+    text::{ChatTemplate, Tokenizer},
+};
 
 use crate::cli::Context;
-use crate::exit::{ExitCode, Failure};
+use crate::exit::{ExitCode, Failure, with_causes};
 use crate::progress::Progress;
 
 const EXAMPLES: &str = "\
@@ -20,6 +25,9 @@ Examples:
   synod models verify
   synod models verify smollm2-135m-instruct
   synod models verify --file ~/Downloads/some-model.gguf --json";
+
+/// Blocks that are read at a time.
+const ROW_BLOCKS: usize = 4096;
 
 /// Check models against their sha256, or any model file
 #[derive(Debug, Args)]
@@ -112,6 +120,9 @@ fn verify_file(path: &Path, json: bool, store: &Store, context: &Context) -> Res
         let message = format!("{} is no model file: it begins neither as GGUF nor as safetensors", path.display());
         Failure::new(ExitCode::Failed, message)
     })?;
+    if format == "gguf" {
+        check_gguf(path)?;
+    }
     let each = |_| if token.is_cancelled() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) };
     let hashed = sha256_file(path, each);
     if token.is_cancelled() {
@@ -129,6 +140,31 @@ fn verify_file(path: &Path, json: bool, store: &Store, context: &Context) -> Res
         "{}\n  format      {format}\n  size_bytes  {size_bytes}\n  sha256      {sha256}\n  model       {known}",
         path.display()
     ))
+}
+
+/// Reads the whole file as the engine would: header, tokenizer, template, hyperparameters and every tensor's values.
+fn check_gguf(path: &Path) -> Result<(), Failure> {
+    let damaged = |error: &dyn std::error::Error| {
+        Failure::new(ExitCode::Failed, format!("{} cannot be used: {}", path.display(), with_causes(error)))
+    };
+    let file = GgufFile::open(path).map_err(|error| damaged(&error))?;
+    let tokenizer = Tokenizer::from_gguf(&file).map_err(|error| damaged(&error))?;
+    ChatTemplate::from_gguf(&file, &tokenizer).map_err(|error| damaged(&error))?;
+    Config::read(&file).map_err(|error| damaged(&error))?;
+    for tensor in file.tensors() {
+        let rows = tensor.data.chunks(tensor.ty.type_size() * ROW_BLOCKS);
+        let mut values = vec![0.0; tensor.ty.block_size() * ROW_BLOCKS];
+        for row in rows {
+            let values = &mut values[..row.len() / tensor.ty.type_size() * tensor.ty.block_size()];
+            dequantize(tensor.ty, row, values).map_err(|error| damaged(&error))?;
+            if values.iter().any(|value| !value.is_finite()) {
+                let message = format!("{}: tensor `{}` holds values that are no numbers", path.display(), tensor.name);
+                return Err(Failure::new(ExitCode::Failed, message));
+            }
+        }
+        file.release_tensor(tensor.name);
+    }
+    Ok(())
 }
 
 /// How the file begins: `GGUF`, or the length of a JSON header and its opening brace.
