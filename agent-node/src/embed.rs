@@ -5,6 +5,7 @@ use std::sync::Arc;
 use synod_models::{embed::Embedding, engine::EngineLoad};
 use synod_proto::v1;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     host::{Encoder, wire},
@@ -23,8 +24,8 @@ pub(crate) struct EmbedQueue {
     max_queued: usize,
 }
 
-/// A request that may run. Held by the thread that does the work: a caller that goes away does not stop it, and its place
-/// is not free before it ends.
+/// A request that may run. Held by the thread that does the work, which ends a batch after its caller has gone: the place
+/// is not free before that.
 #[derive(Debug)]
 pub(crate) struct Turn {
     _place: OwnedSemaphorePermit,
@@ -75,8 +76,11 @@ pub(crate) async fn embed(
     check(&texts, limits)?;
     let turn = encoder.queue.turn().await?;
     let embedder = Arc::clone(&encoder.embedder);
+    let gone = CancellationToken::new();
+    // Dropped with this future: when the caller leaves, at the deadline, at the node's end.
+    let _wanted = gone.clone().drop_guard();
     let work = tokio::task::spawn_blocking(move || {
-        let result = embedder.embed(&texts);
+        let result = embedder.embed_while(&texts, || !gone.is_cancelled());
         drop(turn);
         result
     });

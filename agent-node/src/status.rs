@@ -65,6 +65,7 @@ impl NodeError {
             Self::Template(error) => template_code(error),
             Self::Request(status) => status.code(),
             Self::Embed(EmbedError::Tokenise { .. }) => Code::InvalidArgument,
+            Self::Embed(EmbedError::Abandoned) => Code::Cancelled,
             Self::Embed(EmbedError::NotANumber { .. } | EmbedError::Device(_)) | Self::TaskFailed(_) => Code::Internal,
         }
     }
@@ -86,6 +87,7 @@ impl NodeError {
             Self::Template(_) => "NOT_RENDERED",
             Self::Request(_) => "REQUEST_BROKEN",
             Self::Embed(EmbedError::Tokenise { .. }) => "NOT_TOKENISED",
+            Self::Embed(EmbedError::Abandoned) => "ABANDONED",
             Self::Embed(EmbedError::Device(_)) | Self::TaskFailed(_) => "INTERNAL",
         }
     }

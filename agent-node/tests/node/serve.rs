@@ -42,6 +42,20 @@ async fn texts_that_mean_the_same_lie_close() {
 }
 
 #[tokio::test]
+async fn an_embed_request_that_nobody_waits_for_stops() {
+    let node = Node::start(host().await, |_| {}).await;
+    let long = EmbedRequest { model: EMBEDDING.to_owned(), texts: vec!["word ".repeat(300); 256] };
+    let mut client = node.client();
+    let started = Instant::now();
+    let patience = Duration::from_millis(500);
+    assert!(tokio::time::timeout(patience, client.embed(long)).await.is_err(), "a minute of work in half a second");
+    // One thread embeds: this one's turn comes when the first has stopped.
+    let short = EmbedRequest { model: EMBEDDING.to_owned(), texts: vec!["word".to_owned()] };
+    client.embed(short).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn embed_requests_are_checked() {
     let host = host().await;
     let node = Node::start(host, |options| options.limits.max_embed_texts = 3).await;

@@ -81,6 +81,9 @@ pub enum EmbedError {
         /// Which text, from 0.
         index: usize,
     },
+    /// Whoever asked has gone.
+    #[error("nobody waits for the embeddings any more")]
+    Abandoned,
     /// The result could not be read back from the device.
     #[error("cannot read the embeddings from the device: {0}")]
     Device(String),

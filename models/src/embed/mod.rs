@@ -94,12 +94,23 @@ impl Embedder {
     /// # Errors
     /// When a text cannot be tokenised, or the model is damaged.
     pub fn embed(&self, texts: &[String]) -> Result<Vec<Embedding>, EmbedError> {
+        self.embed_while(texts, || true)
+    }
+
+    /// As [`embed`](Self::embed), for as long as somebody wants it: asked before each batch of some 2,000 tokens.
+    ///
+    /// # Errors
+    /// Those of [`embed`](Self::embed), and `Abandoned` once it is not `wanted`.
+    pub fn embed_while(&self, texts: &[String], wanted: impl Fn() -> bool) -> Result<Vec<Embedding>, EmbedError> {
         let encode = |(index, text): (usize, &String)| {
             self.tokenizer.encode_fast(text.as_str(), true).map_err(|source| EmbedError::Tokenise { index, source })
         };
         let encodings = texts.iter().enumerate().map(encode).collect::<Result<Vec<_>, _>>()?;
         let mut values = vec![Vec::new(); texts.len()];
         for batch in batches(&encodings.iter().map(Encoding::len).collect::<Vec<_>>()) {
+            if !wanted() {
+                return Err(EmbedError::Abandoned);
+            }
             let rows = self.forward(batch.iter().map(|&index| encodings[index].get_ids()).collect())?;
             for (&index, row) in batch.iter().zip(rows) {
                 if row.iter().any(|value| !value.is_finite()) {

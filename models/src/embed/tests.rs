@@ -116,6 +116,16 @@ fn a_text_has_the_same_embedding_alone_and_in_a_batch() {
 }
 
 #[test]
+fn work_that_nobody_wants_stops_before_the_next_batch() {
+    let model = Tiny::new().load().unwrap();
+    let batch = vec!["a b a b a b".to_owned(); 3 * TOKENS_PER_BATCH / 8];
+    let asked = std::cell::Cell::new(0);
+    let wanted = || asked.replace(asked.get() + 1) < 1;
+    assert!(matches!(model.embed_while(&batch, wanted), Err(EmbedError::Abandoned)));
+    assert_eq!(asked.get(), 2, "one batch of three was computed");
+}
+
+#[test]
 fn what_is_beyond_the_limit_is_cut_and_reported() {
     let model = Tiny::new().load().unwrap();
     let found = model.embed(&texts(&["a b a b a b", "a b a b a b a", &"a b ".repeat(50)])).unwrap();
