@@ -66,9 +66,7 @@ impl PackedMatrix {
         if data.len() != expected {
             return Err(PackError::Bytes { found: data.len(), expected });
         }
-        for panel in 0..packer.panels() {
-            packer.pack_panel(panel, &data[packer.source(panel)]);
-        }
+        packer.pack_all(data, |_| {});
         Ok(packer.finish())
     }
 
@@ -176,24 +174,6 @@ impl Packer {
         #[cfg(target_os = "linux")]
         let _ = panels.advise(memmap2::Advice::HugePage); // only a hint: without it, more TLB misses
         Ok(Self { matrix: PackedMatrix { format, rows, columns, panels } })
-    }
-
-    /// How many panels there are.
-    pub fn panels(&self) -> usize {
-        self.matrix.panels()
-    }
-
-    /// Which bytes of the tensor panel `index` is made of.
-    pub fn source(&self, index: usize) -> std::ops::Range<usize> {
-        let row = self.matrix.format.file_row_bytes(self.matrix.columns);
-        index * PANEL_ROWS * row..((index + 1) * PANEL_ROWS).min(self.matrix.rows) * row
-    }
-
-    /// Packs panel `index` from its rows as they lie in the file. Rows past the last stay zero.
-    pub fn pack_panel(&mut self, index: usize, rows: &[u8]) {
-        let PackedMatrix { format, columns, ref mut panels, .. } = self.matrix;
-        let size = format.panel_bytes(columns);
-        fill_panel(format, columns, rows, &mut panels[index * size..][..size]);
     }
 
     /// Packs every panel from `data` (the whole tensor), two threads at a time, calling `done` with how many bytes of the

@@ -10,7 +10,8 @@ use synod_kernels::rope::{Pairs, Rope};
 
 use super::{CausalLm, Config};
 use crate::nn::{
-    Embedding, FeedForward, Gate, HeadNorms, Heads, Loader, OutputHead, PackedLinear, SelfAttention, Step, WeightError,
+    DecoderLayer, Embedding, FeedForward, Gate, HeadNorms, Heads, Loader, OutputHead, PackedLinear, SelfAttention,
+    Step, WeightError,
 };
 
 /// Every so manieth layer is global.
@@ -18,25 +19,11 @@ const GLOBAL_EVERY: usize = 6;
 /// Base of the rotary frequencies in local layers.
 const LOCAL_ROPE_BASE: f32 = 10_000.0;
 
-/// One transformer layer.
-#[derive(Module, Debug)]
-pub(super) struct Layer {
-    attention: SelfAttention,
-    feed_forward: FeedForward,
-}
-
-impl Layer {
-    fn forward(&self, x: Tensor<2>, step: &Step) -> Tensor<2> {
-        let x = self.attention.forward(x, step);
-        self.feed_forward.forward(x, step)
-    }
-}
-
 /// The model.
 #[derive(Module, Debug)]
 pub(super) struct Gemma3 {
     embedding: Embedding,
-    layers: Vec<Layer>,
+    layers: Vec<DecoderLayer>,
     head: OutputHead,
     #[module(skip)]
     config: Config,
@@ -66,11 +53,11 @@ impl Gemma3 {
             head: OutputHead { norm, projection },
             config,
             ropes,
-            device: Device::flex(),
+            device: loader.device().clone(),
         })
     }
 
-    fn layer(config: &Config, ropes: &[Rope], layer: usize, loader: &Loader<'_>) -> Result<Layer, WeightError> {
+    fn layer(config: &Config, ropes: &[Rope], layer: usize, loader: &Loader<'_>) -> Result<DecoderLayer, WeightError> {
         let Config { width, inner, heads, kv_heads, head_dim, norm_epsilon, .. } = *config;
         let name = |part: &str| format!("blk.{layer}.{part}");
         let norm = |part: &str, width: usize| loader.norm(&name(part), width, norm_epsilon);
@@ -98,7 +85,7 @@ impl Gemma3 {
             post_norm: Some(norm("post_ffw_norm", width)?),
             activation: Gate::GeluTanh,
         };
-        Ok(Layer { attention, feed_forward })
+        Ok(DecoderLayer { attention, feed_forward })
     }
 }
 

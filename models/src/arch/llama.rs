@@ -9,28 +9,15 @@ use synod_kernels::rope::{Pairs, Rope};
 
 use super::{CausalLm, Config};
 use crate::nn::{
-    Embedding, FeedForward, Gate, Heads, Loader, OutputHead, PackedLinear, SelfAttention, Step, WeightError,
+    DecoderLayer, Embedding, FeedForward, Gate, Heads, Loader, OutputHead, PackedLinear, SelfAttention, Step,
+    WeightError,
 };
-
-/// One transformer layer.
-#[derive(Module, Debug)]
-pub(super) struct Layer {
-    attention: SelfAttention,
-    feed_forward: FeedForward,
-}
-
-impl Layer {
-    fn forward(&self, x: Tensor<2>, step: &Step) -> Tensor<2> {
-        let x = self.attention.forward(x, step);
-        self.feed_forward.forward(x, step)
-    }
-}
 
 /// The model.
 #[derive(Module, Debug)]
 pub(super) struct Llama {
     embedding: Embedding,
-    layers: Vec<Layer>,
+    layers: Vec<DecoderLayer>,
     head: OutputHead,
     #[module(skip)]
     config: Config,
@@ -68,11 +55,11 @@ impl Llama {
             head: OutputHead { norm, projection },
             config,
             ropes: vec![rope],
-            device: Device::flex(),
+            device: loader.device().clone(),
         })
     }
 
-    fn layer(config: &Config, rope: &Rope, layer: usize, loader: &Loader<'_>) -> Result<Layer, WeightError> {
+    fn layer(config: &Config, rope: &Rope, layer: usize, loader: &Loader<'_>) -> Result<DecoderLayer, WeightError> {
         let Config { width, inner, heads, kv_heads, head_dim, norm_epsilon, .. } = *config;
         let name = |part: &str| format!("blk.{layer}.{part}");
         let attention = SelfAttention {
@@ -97,7 +84,7 @@ impl Llama {
             post_norm: None,
             activation: Gate::Silu,
         };
-        Ok(Layer { attention, feed_forward })
+        Ok(DecoderLayer { attention, feed_forward })
     }
 }
 

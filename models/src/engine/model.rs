@@ -58,8 +58,10 @@ impl LoadedModel {
     pub(super) fn forward(&self, tokens: &[u32], batch: Batch, outputs: Vec<usize>) -> Vec<f32> {
         let _turn = self.compute.turn();
         let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace);
-        // Flex tensors of f32 always convert.
-        self.lm.forward(tokens, &step).into_data().try_into_vec().unwrap_or_default()
+        match self.lm.forward(tokens, &step).into_data().try_into_vec() {
+            Ok(logits) => logits,
+            Err(error) => unreachable!("logits are f32: {error:?}"),
+        }
     }
 
     pub(super) fn vocabulary(&self) -> usize {

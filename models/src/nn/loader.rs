@@ -56,9 +56,9 @@ impl<'a> Loader<'a> {
         Self { file, device: device.clone() }
     }
 
-    /// The file.
-    pub fn file(&self) -> &GgufFile {
-        self.file
+    /// Where tensors are put.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Whether the file has tensor `name`.

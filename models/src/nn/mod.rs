@@ -7,6 +7,7 @@
 mod attention;
 mod feed_forward;
 mod head;
+mod layer;
 mod linear;
 mod loader;
 pub mod ops;
@@ -15,6 +16,7 @@ mod step;
 pub use attention::{HeadNorms, SelfAttention};
 pub use feed_forward::FeedForward;
 pub use head::{Embedding, OutputHead};
+pub use layer::DecoderLayer;
 pub use linear::{PackedLinear, RmsNorm};
 pub use loader::{Loader, WeightError};
 pub use step::{Step, Workspace};

@@ -67,12 +67,6 @@ pub fn select_rows(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
     x.select(0, Tensor::from_data(TensorData::new(indices, [rows.len()]), &device))
 }
 
-/// The values of a CPU tensor.
-pub(crate) fn values(tensor: &Param<Tensor<1>>) -> Vec<f32> {
-    let data = tensor.val().into_data();
-    data.try_to_vec().unwrap_or_default()
-}
-
 mod flex {
     //! The CPU's bodies.
 
@@ -162,19 +156,23 @@ mod flex {
 
     /// A parameter's tensor, shared.
     fn vector(parameter: &Param<Tensor<1>>) -> FlexTensor {
-        parameter.val().try_into_primitive::<Flex>().unwrap_or_else(|_| tensor(values(parameter), 1))
+        match parameter.val().try_into_primitive::<Flex>() {
+            Ok(tensor) => tensor,
+            Err(error) => unreachable!("parameters are on the device of the activations: {error:?}"),
+        }
     }
 
-    /// Its values; parameters are contiguous.
+    /// Its values.
     fn slice(tensor: &FlexTensor) -> &[f32] {
-        tensor.as_slice().unwrap_or_default()
+        let Some(values) = tensor.as_slice() else { unreachable!("parameters are contiguous and f32") };
+        values
     }
 
     /// The values of a matrix, copied only if it is a view.
     fn matrix(tensor: &FlexTensor) -> Cow<'_, [f32]> {
         match tensor.as_slice() {
             Some(values) => Cow::Borrowed(values),
-            None => Cow::Owned(tensor.to_contiguous().as_slice::<f32>().unwrap_or_default().to_vec()),
+            None => Cow::Owned(slice(&tensor.to_contiguous()).to_vec()),
         }
     }
 }
