@@ -101,7 +101,14 @@ fn sequence_options(wire: v1::Sampling, ignore_end: bool, top_logprobs: u32) -> 
     if stop.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
         return Err(NodeError::invalid("sampling.stop", format!("each must have 1 to {MAX_STOP_BYTES} bytes")));
     }
-    Ok(SequenceOptions { sampling, max_tokens, stop, ignore_end, top_logprobs: top_logprobs as usize })
+    Ok(SequenceOptions {
+        sampling,
+        max_tokens,
+        stop,
+        ignore_end,
+        top_logprobs: top_logprobs as usize,
+        prompt_lookup: true,
+    })
 }
 
 impl Part {

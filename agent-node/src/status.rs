@@ -54,7 +54,7 @@ impl NodeError {
             Self::Draining => Code::Unavailable,
             Self::DeadlineExceeded(_) => Code::DeadlineExceeded,
             Self::Engine(error) => match error {
-                EngineError::QueueFull { .. } => Code::ResourceExhausted,
+                EngineError::QueueFull { .. } | EngineError::NoMemory => Code::ResourceExhausted,
                 EngineError::PromptTooLong { .. } | EngineError::EmptyPrompt | EngineError::InvalidSampling(_) => {
                     Code::InvalidArgument
                 }
@@ -76,6 +76,7 @@ impl NodeError {
             Self::UnknownModel { .. } => "UNKNOWN_MODEL",
             Self::Invalid { .. } => "INVALID_REQUEST",
             Self::EmbedQueueFull { .. } | Self::Engine(EngineError::QueueFull { .. }) => "QUEUE_FULL",
+            Self::Engine(EngineError::NoMemory) => "NO_MEMORY",
             Self::Draining => "DRAINING",
             Self::DeadlineExceeded(_) => "DEADLINE_EXCEEDED",
             Self::Engine(EngineError::PromptTooLong { .. }) => "PROMPT_TOO_LONG",

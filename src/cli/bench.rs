@@ -117,6 +117,7 @@ fn together(engine: &Engine, bench: &EngineBench, count: usize) -> Result<(f64, 
         stop: Vec::new(),
         ignore_end: true,
         top_logprobs: 0,
+        prompt_lookup: false,
     };
     let mut events = Vec::new();
     for _ in 0..count {

@@ -42,6 +42,9 @@ pub(crate) struct Node {
     /// Tokens of prompt and answer together, up to what the model was made for
     #[arg(long, value_name = "N", default_value_t = 8192)]
     context_length: usize,
+    /// Memory for keys and values of each model, in MiB; what is not needed keeps the beginnings of past prompts
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    cache_mb: usize,
     /// Drain when standard input closes (how `synod up` keeps its nodes)
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -65,6 +68,7 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
             max_running: node.max_running.max(1),
             max_queued: node.max_queued.max(1),
             context_length: node.context_length.max(64),
+            cache_bytes: node.cache_mb.saturating_mul(1 << 20),
         },
         max_running_embeds: 2,
         max_queued_embeds: 64,

@@ -77,6 +77,13 @@ impl KvCache {
         both.split_at(length)
     }
 
+    /// Copies what block `from` holds to block `to`, in all layers.
+    pub fn copy(&mut self, from: usize, to: usize) {
+        let bytes = self.shape.block_bytes();
+        assert!(from < self.blocks && to < self.blocks, "blocks {from} and {to} of {}", self.blocks);
+        self.memory.copy_within(from * bytes..(from + 1) * bytes, to * bytes);
+    }
+
     pub(crate) fn writer(&mut self) -> KvWriter<'_> {
         let start = self.memory.as_mut_ptr().cast();
         KvWriter { cache: self, start }

@@ -11,6 +11,9 @@ pub enum EngineError {
         /// Sequences that wait.
         queued: usize,
     },
+    /// Keys and values of the running sequences fill the memory.
+    #[error("the running sequences' keys and values leave no room: try again in a moment")]
+    NoMemory,
     /// The prompt leaves no room for an answer.
     #[error("the prompt has {prompt_tokens} tokens, and the context holds {context_length}: shorten it by {}", prompt_tokens + 1 - context_length)]
     PromptTooLong {

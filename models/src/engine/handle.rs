@@ -37,12 +37,15 @@ pub struct EngineOptions {
     pub max_queued: usize,
     /// Tokens of prompt and answer together; the model's own limit if that is lower.
     pub context_length: usize,
+    /// Memory for keys and values: of sequences that run, and of past ones as long as nobody needs it. At least one whole
+    /// context is kept, whatever this says.
+    pub cache_bytes: usize,
 }
 
 impl EngineOptions {
-    /// Eight sequences of up to 8,192 tokens, and 64 that wait.
+    /// Eight sequences of up to 8,192 tokens in 512 MiB, and 64 that wait.
     pub fn standard() -> Self {
-        Self { max_running: 8, max_queued: 64, context_length: 8192 }
+        Self { max_running: 8, max_queued: 64, context_length: 8192, cache_bytes: 512 << 20 }
     }
 }
 
@@ -132,8 +135,7 @@ impl Engine {
             counters: counters.clone(),
             next_id: AtomicU64::new(0),
         });
-        let (most, context) = (shared.options.max_running, shared.info.context_length);
-        let scheduler = Scheduler::new(loaded.model, receiver, counters, loaded.blocks, most, context);
+        let scheduler = Scheduler::new(loaded.model, receiver, counters, loaded.limits);
         let thread = std::thread::Builder::new().name("synod-engine".to_owned());
         thread.spawn(move || scheduler.run()).map_err(LoadError::Thread)?;
         Ok(Self { commands, shared })
@@ -208,7 +210,7 @@ impl Engine {
         }
         let (reply, answer) = sync_channel(1);
         self.send(Command::Score(ScoreRequest { ids, top, reply }))?;
-        answer.recv().map_err(|_| EngineError::Stopped)
+        answer.recv().map_err(|_| EngineError::Stopped)?
     }
 
     fn check(&self, ids: &[u32]) -> Result<(), EngineError> {

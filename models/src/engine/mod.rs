@@ -4,10 +4,13 @@
 //! become known, and their tokens read as a stream. What a sequence writes depends on nothing but its prompt, options and
 //! seed: not on what else runs, nor on how its prompt was cut into steps.
 
-mod blocks;
+mod cache;
 mod error;
 mod handle;
+mod lookup;
 mod model;
+mod pace;
+mod plan;
 mod request;
 mod sampler;
 mod scheduler;

@@ -1,11 +1,16 @@
 //! A model in memory: weights, tokenizer, template and the workspace it computes in.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use burn::tensor::Device;
-use synod_kernels::{BLOCK_TOKENS, Isa, KvCache, attention::Batch, elementwise::log_sum_exp};
+use synod_kernels::{Isa, KvCache, KvShape, attention::Batch, elementwise::log_sum_exp};
 
-use super::{Compute, EngineOptions, LoadError, ModelInfo, sampler::likeliest};
+use super::{
+    Compute, EngineOptions, LoadError, ModelInfo,
+    cache::{Copy, blocks_for},
+    sampler::likeliest,
+    scheduler::Limits,
+};
 use crate::{
     arch::{self, CausalLm},
     gguf::GgufFile,
@@ -26,7 +31,7 @@ pub(super) struct Loaded {
     pub(super) model: LoadedModel,
     pub(super) template: ChatTemplate,
     pub(super) info: ModelInfo,
-    pub(super) blocks: usize,
+    pub(super) limits: Limits,
 }
 
 impl LoadedModel {
@@ -46,21 +51,30 @@ impl LoadedModel {
         if tokenizer.vocab_size() > config.vocabulary {
             return Err(LoadError::Vocabulary { tokens: tokenizer.vocab_size(), embeddings: config.vocabulary });
         }
-        // One more than can run: teacher-forced scoring takes a table of its own.
-        let blocks = context_length.div_ceil(BLOCK_TOKENS) * (options.max_running + 1);
+        let blocks = blocks(lm.kv_shape(), context_length, options);
+        let limits = Limits { max_running: options.max_running, context_length, blocks };
         let cache = KvCache::new(lm.kv_shape(), blocks).map_err(LoadError::Cache)?;
         let workspace = Arc::new(Workspace::new(compute.team().clone(), cache));
         let tokenizer = Arc::new(tokenizer);
-        Ok(Loaded { model: Self { lm, tokenizer, workspace, compute: compute.clone() }, template, info, blocks })
+        Ok(Loaded { model: Self { lm, tokenizer, workspace, compute: compute.clone() }, template, info, limits })
     }
 
-    /// Logits of the `outputs` rows, `[outputs, vocabulary]`.
-    pub(super) fn forward(&self, tokens: &[u32], batch: Batch, outputs: Vec<usize>) -> Vec<f32> {
+    /// Logits of the `outputs` rows, `[outputs, vocabulary]`, and how many seconds they took once it was our turn.
+    pub(super) fn forward(&self, tokens: &[u32], batch: Batch, outputs: Vec<usize>) -> (Vec<f32>, f32) {
         let _turn = self.compute.turn();
+        let started = Instant::now();
         let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace);
         match self.lm.forward(tokens, &step).into_data().try_into_vec() {
-            Ok(logits) => logits,
+            Ok(logits) => (logits, started.elapsed().as_secs_f32()),
             Err(error) => unreachable!("logits are f32: {error:?}"),
+        }
+    }
+
+    /// Copies keys and values of whole blocks.
+    pub(super) fn copy_blocks(&self, copies: &[Copy]) {
+        let mut cache = self.workspace.cache();
+        for &Copy { from, to } in copies {
+            cache.copy(from as usize, to as usize);
         }
     }
 
@@ -77,4 +91,10 @@ impl LoadedModel {
         let total = log_sum_exp(self.isa(), logits);
         likeliest(logits, top).into_iter().map(|(id, logit)| (id, logit - total)).collect()
     }
+}
+
+/// Blocks of the cache: what the memory allows, at least one whole context and at most one for each sequence.
+fn blocks(shape: KvShape, context_length: usize, options: &EngineOptions) -> usize {
+    let context = blocks_for(context_length);
+    (options.cache_bytes / shape.block_bytes()).clamp(context, context * options.max_running.max(1))
 }

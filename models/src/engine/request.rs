@@ -54,6 +54,8 @@ pub struct SequenceOptions {
     pub ignore_end: bool,
     /// How many alternatives to report with each token.
     pub top_logprobs: usize,
+    /// Guess tokens from runs that stood in prompt or answer before, where that is faster. Never changes what is written.
+    pub prompt_lookup: bool,
 }
 
 /// Why a sequence ended.
@@ -91,6 +93,10 @@ pub struct Finished {
     pub cached_prompt_tokens: usize,
     /// Tokens written, an end-of-turn token included.
     pub completion_tokens: usize,
+    /// Tokens guessed by prompt lookup.
+    pub lookup_tokens: usize,
+    /// How many of them were right.
+    pub lookup_accepted: usize,
     /// Mean log-probability of the tokens written.
     pub mean_logprob: f64,
     /// From submission to the first prefill step.

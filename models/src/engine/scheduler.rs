@@ -1,7 +1,4 @@
-//! The engine's thread: takes commands, plans steps, runs them, draws tokens.
-//!
-//! A step holds one row of every sequence that decodes, then as much of the waiting prompts as fits: a long prompt never
-//! holds up the others for longer than a chunk (Sarathi-Serve, arXiv 2403.02310).
+//! The engine's thread: takes commands, runs the steps that [`super::plan`] lays out, draws tokens.
 
 use std::{
     collections::VecDeque,
@@ -16,13 +13,12 @@ use synod_kernels::attention::{Batch, BatchRow};
 
 use super::{
     EngineError,
-    blocks::BlockPool,
+    cache::{BlockCache, Place, blocks_for},
     model::LoadedModel,
+    pace::StepTimes,
+    plan::{Plan, Share},
     sequence::{Opened, Running},
 };
-
-/// Rows of a step at the most.
-const STEP_ROWS: usize = 256;
 
 /// What the engine's thread is told.
 pub(super) enum Command {
@@ -39,8 +35,11 @@ pub(super) enum Command {
 pub(super) struct ScoreRequest {
     pub(super) ids: Vec<u32>,
     pub(super) top: usize,
-    pub(super) reply: std::sync::mpsc::SyncSender<Vec<Vec<(u32, f32)>>>,
+    pub(super) reply: std::sync::mpsc::SyncSender<Scores>,
 }
+
+/// For each position the likeliest tokens with their log-probabilities, best first.
+pub(super) type Scores = Result<Vec<Vec<(u32, f32)>>, EngineError>;
 
 /// Counters that handles read.
 #[derive(Debug, Default)]
@@ -49,15 +48,26 @@ pub(super) struct Counters {
     pub(super) queued: AtomicUsize,
 }
 
+/// What a scheduler may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Sequences that compute together.
+    pub(super) max_running: usize,
+    /// Tokens of prompt and answer.
+    pub(super) context_length: usize,
+    /// Blocks of keys and values; at least a whole context's.
+    pub(super) blocks: usize,
+}
+
 pub(super) struct Scheduler {
     model: LoadedModel,
     commands: Receiver<Command>,
-    counters: Arc<Counters>,
-    blocks: BlockPool,
-    max_running: usize,
-    context_length: usize,
-    running: Vec<Running>,
-    waiting: VecDeque<Running>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) limits: Limits,
+    pub(super) cache: BlockCache,
+    pub(super) times: StepTimes,
+    pub(super) running: Vec<Running>,
+    pub(super) waiting: VecDeque<Running>,
 }
 
 impl Scheduler {
@@ -65,22 +75,23 @@ impl Scheduler {
         model: LoadedModel,
         commands: Receiver<Command>,
         counters: Arc<Counters>,
-        blocks: usize,
-        max_running: usize,
-        context_length: usize,
+        limits: Limits,
     ) -> Self {
-        let blocks = BlockPool::new(blocks);
+        let cache = BlockCache::new(limits.blocks);
         let (running, waiting) = (Vec::new(), VecDeque::new());
-        Self { model, commands, counters, blocks, max_running, context_length, running, waiting }
+        Self { model, commands, counters, limits, cache, times: StepTimes::default(), running, waiting }
     }
 
     /// Runs until every handle is gone.
     pub(super) fn run(mut self) {
-        while self.take_commands().is_ok() {
+        let mut idle = true;
+        while self.take_commands(idle).is_ok() {
             self.drop_abandoned();
             self.admit();
-            if let Some(plan) = self.plan() {
-                self.step(&plan);
+            let plan = self.plan();
+            idle = plan.is_empty() && !self.make_room();
+            if !plan.is_empty() {
+                self.step(plan);
             }
             self.counters.running.store(self.running.len(), Relaxed);
         }
@@ -90,9 +101,7 @@ impl Scheduler {
     }
 
     /// Takes all commands that are there; waits for one if there is nothing to compute.
-    fn take_commands(&mut self) -> Result<(), RecvError> {
-        let idle = self.running.iter().all(|sequence| sequence.ready() == 0)
-            && (self.waiting.is_empty() || self.running.len() >= self.max_running);
+    fn take_commands(&mut self, idle: bool) -> Result<(), RecvError> {
         if idle {
             let command = self.commands.recv()?;
             self.obey(command);
@@ -120,7 +129,10 @@ impl Scheduler {
                 }
             }
             Command::Wake => {}
-            Command::Score(request) => self.score(request),
+            Command::Score(request) => {
+                let scores = self.score(&request.ids, request.top);
+                let _ = request.reply.send(scores); // whoever asked may have gone
+            }
         }
     }
 
@@ -129,100 +141,93 @@ impl Scheduler {
     }
 
     fn drop_abandoned(&mut self) {
-        let blocks = &mut self.blocks;
-        self.running.retain_mut(|sequence| {
-            let keep = !sequence.is_abandoned();
-            if !keep {
-                blocks.release(&mut sequence.table);
+        for index in (0..self.running.len()).rev() {
+            if self.running[index].is_abandoned() {
+                self.retire(index);
             }
-            keep
-        });
+        }
         let before = self.waiting.len();
         self.waiting.retain(|sequence| !sequence.is_abandoned());
         self.counters.queued.fetch_sub(before - self.waiting.len(), Relaxed);
     }
 
-    fn admit(&mut self) {
-        while self.running.len() < self.max_running
-            && let Some(sequence) = self.waiting.pop_front()
-        {
-            self.counters.queued.fetch_sub(1, Relaxed);
-            self.running.push(sequence);
-        }
+    /// Ends a sequence's part in the engine; what was computed of it stays in the cache.
+    fn retire(&mut self, index: usize) {
+        let mut sequence = self.running.remove(index);
+        let place = std::mem::take(&mut sequence.place);
+        self.cache.release(place, sequence.computed());
     }
 
-    /// Which sequences compute how many rows: those that decode first, then prompts in order of arrival.
-    fn plan(&self) -> Option<Vec<(usize, usize)>> {
-        let mut left = STEP_ROWS;
-        let mut plan: Vec<(usize, usize)> = Vec::new();
-        for decode in [true, false] {
-            for (index, sequence) in self.running.iter().enumerate() {
-                let ready = sequence.ready();
-                if ready > 0 && (ready == 1) == decode && left > 0 {
-                    let rows = ready.min(left);
-                    left -= rows;
-                    plan.push((index, rows));
+    fn step(&mut self, plan: Plan) {
+        let Plan { shares, copies } = plan;
+        self.model.copy_blocks(&copies);
+        let (mut batch, mut tokens, mut outputs) = (Batch::default(), Vec::new(), Vec::new());
+        for share in &shares {
+            let sequence = &mut self.running[share.index];
+            sequence.begin();
+            let end = sequence.cached + share.rows;
+            // Grants cover what is planned, and promises what is granted.
+            let grown = self.cache.grow(&mut sequence.place, end + share.guess.tokens.len());
+            debug_assert!(grown, "promised blocks are there");
+            let known = sequence.tokens[sequence.cached..end].iter().chain(&share.guess.tokens);
+            let first = tokens.len();
+            for (offset, &token) in known.enumerate() {
+                batch.rows.push(BatchRow { sequence: batch.tables.len(), position: sequence.cached + offset });
+                tokens.push(token);
+            }
+            batch.tables.push(sequence.place.table().to_vec());
+            if sequence.reaches_end(share.rows) {
+                outputs.extend(first + share.rows - 1..tokens.len());
+            }
+        }
+        let decode_only = shares.iter().all(|share| self.running[share.index].is_decoding());
+        let (logits, seconds) = self.model.forward(&tokens, batch, outputs);
+        if decode_only {
+            self.times.measured(tokens.len(), seconds);
+        }
+        self.draw(&shares, logits);
+    }
+
+    /// Draws the tokens that a step was computed for.
+    fn draw(&mut self, shares: &[Share], mut logits: Vec<f32>) {
+        let mut rows = logits.chunks_exact_mut(self.model.vocabulary());
+        let (isa, context_length) = (self.model.isa(), self.limits.context_length);
+        let mut ended = Vec::new();
+        for share in shares {
+            let sequence = &mut self.running[share.index];
+            let draws = sequence.reaches_end(share.rows);
+            sequence.cached += share.rows;
+            if draws {
+                let rows: Vec<_> = rows.by_ref().take(1 + share.guess.tokens.len()).collect();
+                if sequence.draw(isa, rows.into_iter(), &share.guess, &self.model.tokenizer, context_length) {
+                    ended.push(share.index);
                 }
             }
-        }
-        (!plan.is_empty()).then_some(plan)
-    }
-
-    fn step(&mut self, plan: &[(usize, usize)]) {
-        let (mut batch, mut tokens, mut outputs, mut drawing) = (Batch::default(), Vec::new(), Vec::new(), Vec::new());
-        for &(index, rows) in plan {
-            let sequence = &mut self.running[index];
-            sequence.begin();
-            // The pool holds max_running whole contexts, and prompts and answers end at the context's length.
-            let grown = self.blocks.grow(&mut sequence.table, sequence.cached + rows);
-            debug_assert!(grown, "the pool holds every running sequence's context");
-            let table = batch.tables.len();
-            batch.tables.push(sequence.table.clone());
-            for position in sequence.cached..sequence.cached + rows {
-                batch.rows.push(BatchRow { sequence: table, position });
-                tokens.push(sequence.tokens[position]);
-            }
-            if sequence.reaches_end(rows) {
-                outputs.push(tokens.len() - 1);
-                drawing.push(index);
-            }
-        }
-        let mut logits = self.model.forward(&tokens, batch, outputs);
-        for &(index, rows) in plan {
-            self.running[index].cached += rows;
-        }
-        let isa = self.model.isa();
-        let mut ended = Vec::new();
-        for (row, index) in logits.chunks_exact_mut(self.model.vocabulary()).zip(drawing) {
-            if self.running[index].advance(isa, row, &self.model.tokenizer, self.context_length) {
-                ended.push(index);
-            }
+            self.cache.share(&mut sequence.place, &sequence.tokens[..sequence.cached]);
         }
         ended.sort_unstable();
-        for index in ended.into_iter().rev() {
-            let mut sequence = self.running.remove(index);
-            self.blocks.release(&mut sequence.table);
-        }
+        ended.into_iter().rev().for_each(|index| self.retire(index));
     }
 
     /// Computes all positions of a token list in chunks, beside whatever runs.
-    fn score(&mut self, request: ScoreRequest) {
+    fn score(&mut self, ids: &[u32], top: usize) -> Scores {
         const CHUNK: usize = 64;
-        let ScoreRequest { ids, top, reply } = request;
-        let mut table = Vec::new();
-        let mut positions = Vec::new();
-        if !self.blocks.grow(&mut table, ids.len()) {
-            return; // the dropped reply tells
+        if blocks_for(ids.len()) > self.unpromised() {
+            return Err(EngineError::NoMemory);
         }
+        let mut place = Place::default();
+        let grown = self.cache.grow(&mut place, ids.len());
+        debug_assert!(grown, "what is not promised is there");
+        let mut positions = Vec::new();
         for (chunk, tokens) in ids.chunks(CHUNK).enumerate() {
             let rows = (0..tokens.len()).map(|i| BatchRow { sequence: 0, position: chunk * CHUNK + i }).collect();
-            let batch = Batch { rows, tables: vec![table.clone()] };
-            let logits = self.model.forward(tokens, batch, (0..tokens.len()).collect());
+            let batch = Batch { rows, tables: vec![place.table().to_vec()] };
+            let (logits, _) = self.model.forward(tokens, batch, (0..tokens.len()).collect());
             for row in logits.chunks_exact(self.model.vocabulary()) {
                 positions.push(self.model.top_logprobs(row, top));
             }
         }
-        self.blocks.release(&mut table);
-        let _ = reply.send(positions); // whoever asked may have gone
+        self.cache.discard(place);
+        Ok(positions)
     }
 }

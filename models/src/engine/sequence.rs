@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use synod_kernels::BLOCK_TOKENS;
 use tokio::sync::mpsc;
 
 use super::{
     EngineError, Event, FinishReason, Finished, SequenceOptions, TokenEvent,
+    cache::{Place, blocks_for},
+    lookup::{Guess, Guesser},
     sampler::{Drawn, Sampler},
     stop::{Filtered, StopFilter},
 };
@@ -37,8 +40,15 @@ pub(super) struct Running {
     pub(super) closed: bool,
     /// Tokens whose keys and values are in the cache.
     pub(super) cached: usize,
-    pub(super) table: Vec<u32>,
+    pub(super) place: Place,
+    /// Blocks it may have.
+    pub(super) granted: usize,
     prompt_tokens: usize,
+    /// Tokens of the prompt that it did not compute itself.
+    reused: usize,
+    guesser: Option<Guesser>,
+    guessed: usize,
+    guessed_right: usize,
     options: SequenceOptions,
     events: mpsc::Sender<Result<Event, EngineError>>,
     abandoned: Arc<AtomicBool>,
@@ -59,8 +69,13 @@ impl Running {
             tokens: Vec::new(),
             closed: false,
             cached: 0,
-            table: Vec::new(),
+            place: Place::default(),
+            granted: 0,
             prompt_tokens: 0,
+            reused: 0,
+            guesser: options.prompt_lookup.then(Guesser::new),
+            guessed: 0,
+            guessed_right: 0,
             sampler: Sampler::new(options.sampling.clone(), options.top_logprobs),
             characters: Utf8Stream::default(),
             stop: StopFilter::new(options.stop.clone()),
@@ -85,10 +100,39 @@ impl Running {
         self.abandoned.load(Relaxed) || self.events.is_closed()
     }
 
-    /// Tokens that can be computed now. The last one of a prompt waits for the prompt's end: its logits are wanted.
-    pub(super) fn ready(&self) -> usize {
-        let known = if self.closed { self.tokens.len() } else { self.tokens.len().saturating_sub(1) };
-        known - self.cached
+    /// The tokens whose keys and values are in the cache.
+    pub(super) fn computed(&self) -> &[u32] {
+        &self.tokens[..self.cached]
+    }
+
+    /// Whether the answer has begun: such a sequence never waits for memory.
+    pub(super) fn is_decoding(&self) -> bool {
+        self.first_token.is_some()
+    }
+
+    /// Blocks for its prompt and, when that is complete, its longest answer.
+    pub(super) fn needs(&self, context_length: usize) -> usize {
+        let answer = if self.closed { self.options.max_tokens } else { 0 };
+        blocks_for((self.prompt_tokens + answer).min(context_length)).max(1)
+    }
+
+    /// Tokens that can be computed now. The last one of a prompt waits for the prompt's end (its logits are wanted) and for
+    /// the answer's memory.
+    pub(super) fn computable(&self, context_length: usize) -> usize {
+        let complete = self.closed && self.granted >= self.needs(context_length);
+        let known = if complete { self.tokens.len() } else { self.tokens.len().saturating_sub(1) };
+        known.min(self.granted * BLOCK_TOKENS).saturating_sub(self.cached)
+    }
+
+    /// The cache has its tokens up to `position` already.
+    pub(super) fn moved_to(&mut self, position: usize) {
+        self.reused += position - self.cached;
+        self.cached = position;
+    }
+
+    /// Its memory is gone: it computes its prompt anew.
+    pub(super) fn start_over(&mut self) {
+        (self.cached, self.granted, self.reused) = (0, 0, 0);
     }
 
     /// Whether the next `rows` computed tokens reach the end of what is known, so that the next token can be drawn.
@@ -101,14 +145,45 @@ impl Running {
         self.started.get_or_insert_with(Instant::now);
     }
 
-    /// Draws the next token from `logits`. Returns true if that ended the sequence.
-    pub(super) fn advance(
+    /// Guesses at most `most` tokens of those that may still come.
+    pub(super) fn guess(&mut self, most: usize, context_length: usize) -> Guess {
+        let written = self.tokens.len() - self.prompt_tokens;
+        let left = (self.options.max_tokens - written).min(context_length - self.tokens.len());
+        match &mut self.guesser {
+            Some(guesser) if self.cached + 1 == self.tokens.len() => guesser.guess(&self.tokens, most.min(left - 1)),
+            _ => Guess::default(),
+        }
+    }
+
+    /// Draws the next token from the first of `rows`, and one more from the next row for each token of `guess` that was
+    /// drawn. Returns true if that ended the sequence.
+    pub(super) fn draw<'a>(
         &mut self,
         isa: synod_kernels::Isa,
-        logits: &mut [f32],
+        rows: impl Iterator<Item = &'a mut [f32]>,
+        guess: &Guess,
         tokenizer: &Tokenizer,
-        room: usize,
+        context_length: usize,
     ) -> bool {
+        let (mut right, mut ended) = (0, false);
+        for logits in rows {
+            ended = self.advance(isa, logits, tokenizer, context_length);
+            if ended || guess.tokens.get(right) != self.tokens.last() {
+                break;
+            }
+            right += 1;
+        }
+        self.cached += right;
+        if let Some(guesser) = self.guesser.as_mut().filter(|_| !guess.tokens.is_empty()) {
+            guesser.learn(guess, right);
+            self.guessed += guess.tokens.len();
+            self.guessed_right += right;
+        }
+        ended
+    }
+
+    /// Draws the next token from `logits`. Returns true if that ended the sequence.
+    fn advance(&mut self, isa: synod_kernels::Isa, logits: &mut [f32], tokenizer: &Tokenizer, room: usize) -> bool {
         let Some(drawn) = self.sampler.draw(isa, logits, &self.tokens) else {
             self.fail(EngineError::NotANumber);
             return true;
@@ -149,8 +224,10 @@ impl Running {
             reason,
             text,
             prompt_tokens: self.prompt_tokens,
-            cached_prompt_tokens: 0,
+            cached_prompt_tokens: self.reused,
             completion_tokens,
+            lookup_tokens: self.guessed,
+            lookup_accepted: self.guessed_right,
             mean_logprob: self.logprobs / completion_tokens.max(1) as f64,
             queued: started.saturating_duration_since(self.opened),
             prefill: first.saturating_duration_since(started),
