@@ -74,6 +74,12 @@ fn run(engine: &Engine, ids: &[u32], options: SequenceOptions) -> (Vec<u32>, Fin
     read(start(engine, ids, options)).unwrap()
 }
 
+/// Long enough for the engine to compute what it was given.
+#[allow(clippy::disallowed_methods, reason = "nothing tells how far a prompt was computed, and a part must come late")]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(50));
+}
+
 #[test]
 fn a_second_request_computes_only_what_the_first_did_not() {
     let engine = load(EngineOptions::standard());
@@ -107,7 +113,7 @@ fn parts_that_come_late_write_what_one_prompt_writes() {
     let mut sequence = engine.open(options(30)).unwrap();
     for part in ids.chunks(77) {
         sequence.prompt.append(part).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(30));
+        pause();
     }
     sequence.prompt.finish().unwrap();
     let (text, _) = read(sequence.events).unwrap();
@@ -151,7 +157,7 @@ fn prompts_that_grow_into_each_others_memory_all_end() {
         for (sequence, ids) in open.iter_mut().zip(&prompts) {
             sequence.prompt.append(&ids[part * 100..][..100]).unwrap();
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        pause();
     }
     let events: Vec<_> =
         open.into_iter().map(|sequence| (sequence.prompt.finish().unwrap(), sequence.events).1).collect();

@@ -74,13 +74,13 @@ fn engine(bench: &EngineBench, store: &synod_models::store::Store, context: &Con
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    together(&engine, bench, 1)?; // once to warm up
+    together(&engine, bench, 1, 0)?; // once to warm up
     let (mut prefill, mut decode, mut batched) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..bench.rounds.max(1) {
-        let (seconds, rate) = together(&engine, bench, 1)?;
+    for round in 1..=bench.rounds.max(1) {
+        let (seconds, rate) = together(&engine, bench, 1, round)?;
         prefill.push(bench.prompt_tokens as f64 / seconds);
         decode.push(rate);
-        batched.push(together(&engine, bench, bench.sequences.max(1))?.1);
+        batched.push(together(&engine, bench, bench.sequences.max(1), round)?.1);
     }
     let measured = Measured {
         model: bench.model.clone(),
@@ -108,9 +108,11 @@ fn engine(bench: &EngineBench, store: &synod_models::store::Store, context: &Con
 
 /// Decodes `count` sequences over one prompt. Seconds of the first one's prefill, and tokens a second of them all while
 /// all of them decode.
-fn together(engine: &Engine, bench: &EngineBench, count: usize) -> Result<(f64, f64), Failure> {
+fn together(engine: &Engine, bench: &EngineBench, count: usize, round: usize) -> Result<(f64, f64), Failure> {
     let vocabulary = engine.info().vocab_size as u32;
-    let prompt: Vec<u32> = (0..bench.prompt_tokens as u32).map(|i| (100 + 7 * i) % vocabulary.min(20_000)).collect();
+    // Another prompt each time: what the cache has needs no prefill.
+    let prompt = (0..bench.prompt_tokens).map(|i| (100 + 7 * i + 1_009 * round) as u32 % vocabulary.min(20_000));
+    let prompt: Vec<u32> = prompt.collect();
     let options = SequenceOptions {
         sampling: Sampling::greedy(),
         max_tokens: bench.decode_tokens,

@@ -3,7 +3,7 @@
 //! Written as plain loops over 16 lanes, which every tier compiles to its own registers: the results are the same on all
 //! of them.
 
-use crate::{Activations, Isa, Team, activations::ActivationRow, linear::Out};
+use crate::{Activations, Isa, Team, activations, linear::Out};
 
 /// The gate of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,8 @@ pub fn rms_norm_quantize(team: &Team, x: &[f32], weight: &[f32], epsilon: f32, o
         // SAFETY: each row is one item's.
         let target = &mut unsafe { writer.row(row) };
         let x = &x[row * width..][..width];
-        by_tier!(isa, norm_row_quantized(x: &[f32], weight: &[f32], epsilon: f32, target: &mut ActivationRow<'_>));
+        let scale = by_tier!(isa, inverse_rms(x: &[f32], epsilon: f32) -> f32);
+        activations::quantize_scaled(isa, x, scale, weight, target);
     });
 }
 
@@ -109,8 +110,7 @@ pub fn quantize(team: &Team, x: &[f32], width: usize, out: &mut Activations) {
     over_rows(team, x.len() / width, width, &|row| {
         // SAFETY: each row is one item's.
         let target = &mut unsafe { writer.row(row) };
-        let x = &x[row * width..][..width];
-        by_tier!(isa, quantize_row(x: &[f32], target: &mut ActivationRow<'_>));
+        activations::quantize(isa, &x[row * width..][..width], target);
     });
 }
 
@@ -136,29 +136,11 @@ pub(crate) fn over_rows(team: &Team, rows: usize, width: usize, f: &(dyn Fn(usiz
 }
 
 #[inline(always)]
-fn norm_row_quantized(x: &[f32], weight: &[f32], epsilon: f32, out: &mut ActivationRow<'_>) {
-    let scale = inverse_rms(x, epsilon);
-    let blocks = x.as_chunks::<32>().0.iter().zip(weight.as_chunks::<32>().0);
-    for (block, (x, weight)) in blocks.enumerate() {
-        let mut normed = [0.0; 32];
-        for k in 0..32 {
-            normed[k] = x[k] * scale * weight[k];
-        }
-        out.quantize_block(block, &normed);
-    }
-}
-
-#[inline(always)]
 fn norm_row_added(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
     let scale = inverse_rms(x, epsilon);
     for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
         *out += x * scale * weight;
     }
-}
-
-#[inline(always)]
-fn quantize_row(x: &[f32], out: &mut ActivationRow<'_>) {
-    out.quantize(x);
 }
 
 /// 1 / √(mean(x²) + ε), summed in 16 lanes so that every tier adds in the same order.

@@ -3,7 +3,7 @@
 //! A block holds, for each layer and key-value head, the keys as `[head_dim][64]` (16 tokens a register: scores come out
 //! without a horizontal sum) and the values as `[64][head_dim]`, all f16.
 
-use half::f16;
+use half::{f16, slice::HalfFloatSliceExt};
 use memmap2::MmapMut;
 
 /// Tokens of a block.
@@ -119,15 +119,20 @@ impl KvWriter<'_> {
         unsafe {
             let keys = self.start.add(self.cache.offset(layer, block, head));
             let values = keys.add(self.cache.head_len() + slot * head_dim);
-            for d in 0..head_dim {
-                keys.add(d * BLOCK_TOKENS + slot).write(to_half(key[d]));
-                values.add(d).write(to_half(value[d]));
+            for (chunk, (key, value)) in key.as_chunks::<16>().0.iter().zip(value.as_chunks::<16>().0).enumerate() {
+                for (d, half) in halves(key).into_iter().enumerate() {
+                    keys.add((chunk * 16 + d) * BLOCK_TOKENS + slot).write(half);
+                }
+                values.add(chunk * 16).cast::<[f16; 16]>().write(halves(value));
             }
         }
     }
 }
 
-/// The nearest finite f16: an overflow to infinity would turn later scores into not-a-number.
-fn to_half(x: f32) -> f16 {
-    f16::from_f32(x.clamp(-65_504.0, 65_504.0))
+/// The nearest finite f16s: an overflow to infinity would turn later scores into not-a-number.
+#[inline(always)]
+fn halves(values: &[f32; 16]) -> [f16; 16] {
+    let mut halves = [f16::ZERO; 16];
+    halves.convert_from_f32_slice(&values.map(|x| x.clamp(-65_504.0, 65_504.0)));
+    halves
 }

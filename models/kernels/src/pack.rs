@@ -3,7 +3,10 @@
 use half::f16;
 use memmap2::MmapMut;
 
-use crate::format::{BLOCK, Format, PANEL_ROWS};
+use crate::{
+    format::{BLOCK, Format, PANEL_ROWS},
+    tile::Panel,
+};
 
 /// Why a matrix cannot be packed.
 #[derive(Debug)]
@@ -94,17 +97,17 @@ impl PackedMatrix {
         self.rows.div_ceil(PANEL_ROWS)
     }
 
-    /// One panel's bytes.
-    pub(crate) fn panel(&self, index: usize) -> &[u8] {
+    /// One panel.
+    pub(crate) fn panel(&self, index: usize) -> Panel<'_> {
         let size = self.format.panel_bytes(self.columns);
-        &self.panels[index * size..][..size]
+        Panel { format: self.format, columns: self.columns, bytes: &self.panels[index * size..][..size] }
     }
 
     /// Dequantises one row into `out` (`columns` long): an embedding look-up on a tied output head.
     pub fn row(&self, index: usize, out: &mut [f32]) {
         let (panel, lane) = (self.panel(index / PANEL_ROWS), index % PANEL_ROWS);
         for (block, values) in out[..self.columns].chunks_exact_mut(BLOCK).enumerate() {
-            let view = BlockView { format: self.format, columns: self.columns, panel, block };
+            let view = BlockView { format: self.format, columns: self.columns, panel: panel.bytes, block };
             for (k, value) in values.iter_mut().enumerate() {
                 let (scale, min) = view.scale(lane, k);
                 *value = scale * (i32::from(view.code(lane, k)) - self.format.offset()) as f32 + min;

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::TILE;
+use super::{Seen, TILE};
 use crate::kv::BLOCK_TOKENS;
 
 /// # Safety
@@ -56,6 +56,59 @@ unsafe fn score_tile<const Q: usize>(
             unsafe { _mm512_storeu_ps(scores.as_mut_ptr().add(i * 16), sum) };
         }
     }
+}
+
+/// # Safety
+/// The machine has AVX-512 F.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn soften(
+    scores: &mut [f32; BLOCK_TOKENS],
+    seen: Seen,
+    largest: &mut f32,
+    sums: &mut [f32; 16],
+) -> f32 {
+    let until = |count: usize| if count < BLOCK_TOKENS { (1u64 << count) - 1 } else { u64::MAX };
+    let mask = until(seen.to) & !until(seen.from);
+    let nothing = _mm512_set1_ps(f32::NEG_INFINITY);
+    let chunks: [__m512; 4] = std::array::from_fn(|i| {
+        // SAFETY: four times 16 of 64 scores.
+        unsafe { _mm512_mask_loadu_ps(nothing, (mask >> (i * 16)) as u16, scores.as_ptr().add(i * 16)) }
+    });
+    let lanes = _mm512_max_ps(_mm512_max_ps(chunks[0], chunks[1]), _mm512_max_ps(chunks[2], chunks[3]));
+    let before = *largest;
+    let top = _mm512_reduce_max_ps(lanes).max(before);
+    *largest = top;
+    let top = _mm512_set1_ps(top);
+    // e^−∞ is 0: unseen scores weigh nothing, and the first block has nothing to shrink.
+    let shrink = exp(_mm512_sub_ps(_mm512_set1_ps(before), top));
+    let weights = chunks.map(|chunk| exp(_mm512_sub_ps(chunk, top)));
+    // SAFETY: sums are 16 floats, scores four times as many.
+    unsafe {
+        let mut sum = _mm512_mul_ps(_mm512_loadu_ps(sums.as_ptr()), shrink);
+        for (i, weights) in weights.into_iter().enumerate() {
+            sum = _mm512_add_ps(sum, weights);
+            _mm512_storeu_ps(scores.as_mut_ptr().add(i * 16), weights);
+        }
+        _mm512_storeu_ps(sums.as_mut_ptr(), sum);
+    }
+    _mm512_cvtss_f32(shrink)
+}
+
+/// e^x for x ≤ 0, to a few units in the last place: 2^n · p(r), with p as in Cephes' `expf`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn exp(x: __m512) -> __m512 {
+    let n = _mm512_roundscale_ps::<0x08>(_mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E)));
+    let r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693_359_4), x);
+    let r = _mm512_fmadd_ps(n, _mm512_set1_ps(2.121_944_4e-4), r);
+    let mut p = _mm512_set1_ps(1.987_569_2e-4);
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
+    }
+    let p = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0));
+    // Where n is −∞, r is not a number: 0 there.
+    let finite = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_set1_ps(-87.3));
+    _mm512_maskz_scalef_ps(finite, p, n)
 }
 
 /// # Safety

@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use super::TILE;
-use crate::kv::BLOCK_TOKENS;
+use super::{Seen, TILE};
+use crate::{elementwise::exp, kv::BLOCK_TOKENS};
 
 #[inline(always)]
 pub(super) fn score(queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]]) {
@@ -15,6 +15,37 @@ pub(super) fn score(queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOK
             }
         }
     }
+}
+
+#[inline(always)]
+pub(super) fn soften(scores: &mut [f32; BLOCK_TOKENS], seen: Seen, largest: &mut f32, sums: &mut [f32; 16]) -> f32 {
+    scores[..seen.from].fill(f32::NEG_INFINITY);
+    scores[seen.to..].fill(f32::NEG_INFINITY);
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in scores.as_chunks::<16>().0 {
+        for lane in 0..16 {
+            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
+        }
+    }
+    let before = *largest;
+    let top = lanes.iter().fold(before, |a, &b| a.max(b));
+    *largest = top;
+    // The first block has nothing to shrink: −∞ before.
+    let shrink = if before == f32::NEG_INFINITY { 0.0 } else { exp(before - top) };
+    for chunk in scores.as_chunks_mut::<16>().0 {
+        for lane in 0..16 {
+            chunk[lane] = exp(chunk[lane] - top);
+        }
+    }
+    scores[..seen.from].fill(0.0);
+    scores[seen.to..].fill(0.0);
+    sums.iter_mut().for_each(|sum| *sum *= shrink);
+    for chunk in scores.as_chunks::<16>().0 {
+        for lane in 0..16 {
+            sums[lane] += chunk[lane];
+        }
+    }
+    shrink
 }
 
 #[inline(always)]

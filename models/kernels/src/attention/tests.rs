@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    KvShape,
+    Isa, KvShape,
     rope::{Pairs, Rope, rotate_and_store},
 };
 
@@ -90,6 +90,44 @@ proptest! {
         let heads = Heads { heads, kv_heads, head_dim, query_scale: 1.0 / (head_dim as f32).sqrt() };
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             check(isa, heads, window, &[first, second], steps, seed);
+        }
+    }
+}
+
+/// Six sequences whose first blocks are one and the same get to the bit what each gets alone.
+#[test]
+fn sequences_that_share_blocks_are_attended_as_if_alone() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let team = Team::with_isa(2, isa);
+        let heads = Heads { heads: 6, kv_heads: 2, head_dim: 64, query_scale: 0.125 };
+        let rope = Rope::new(64, 10_000.0, 1.0, &[], Pairs::Halves);
+        let mut cache = KvCache::new(KvShape { layers: 1, kv_heads: 2, head_dim: 64 }, 20).unwrap();
+        let feed = |cache: &mut KvCache, batch: &Batch, seed: u64| {
+            let mut qkv = noise(batch.rows.len() * heads.width(), seed);
+            let angles = rope.angles(batch.rows.iter().map(|row| row.position));
+            rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, batch, cache, 0);
+            qkv
+        };
+        let rows = |sequence: usize, positions: std::ops::Range<usize>| {
+            positions.map(move |position| BatchRow { sequence, position }).collect::<Vec<_>>()
+        };
+        feed(&mut cache, &Batch { rows: rows(0, 0..128), tables: vec![vec![3, 5]] }, 1);
+        let tables: Vec<Vec<u32>> = (0..6).map(|own| vec![3, 5, 8 + own]).collect();
+        let together = Batch { rows: (0..6).flat_map(|s| rows(s, 128..129 + s % 3)).collect(), tables: tables.clone() };
+        let qkv = feed(&mut cache, &together, 2);
+        let attended = |batch: &Batch, qkv: &[f32]| {
+            let mut out = vec![f32::NAN; batch.rows.len() * 6 * 64];
+            attend(&team, qkv, heads, None, batch, &cache, 0, &mut out);
+            out
+        };
+        let all = attended(&together, &qkv);
+        let mut first = 0;
+        for (sequence, table) in tables.into_iter().enumerate() {
+            let alone = Batch { rows: rows(0, 128..129 + sequence % 3), tables: vec![table] };
+            let end = first + alone.rows.len();
+            let got = attended(&alone, &qkv[first * heads.width()..end * heads.width()]);
+            assert_eq!(got, all[first * 6 * 64..end * 6 * 64], "{isa:?} sequence {sequence}");
+            first = end;
         }
     }
 }

@@ -76,14 +76,17 @@ unsafe fn tile<const F: u8, const R: usize>(
                 min = _mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(min, bytes(subs.add(16))));
             }
             for row in 0..R {
-                let q = x.codes.as_ptr().add((first + row) * x.columns + block * BLOCK).cast::<i32>();
-                let i = (first + row) * blocks + block;
+                let line = x.lines.as_ptr().add(block * x.rows + first + row);
+                let q = (*line).codes.as_ptr().cast::<i32>();
                 // Eight-bit codes are made signed as they are multiplied; the others keep their offset until here.
-                let offset = if format.bits() == 8 { 0 } else { format.offset() };
-                let dots = [0, 1].map(|part| {
-                    let start = _mm256_set1_epi32(-offset * *x.sums.as_ptr().add(i * 2 + part));
-                    dot4::<F>(start, &weights[part * 4..], q.add(part * 4))
-                });
+                let starts = match format {
+                    Format::Q6_K => (*line).half_starts,
+                    Format::Q4_0 => [(*line).starts[0], 0],
+                    Format::Q5_0 => [(*line).starts[1], 0],
+                    _ => [0, 0],
+                };
+                let dots = [0, 1]
+                    .map(|part| dot4::<F>(_mm256_set1_epi32(starts[part]), &weights[part * 4..], q.add(part * 4)));
                 let dot = if format == Format::Q6_K {
                     let subs = at.add(32 + sub * 32 + half * 8);
                     let scaled = [0, 1].map(|part| {
@@ -94,10 +97,10 @@ unsafe fn tile<const F: u8, const R: usize>(
                 } else {
                     _mm256_add_epi32(dots[0], dots[1])
                 };
-                let by = _mm256_mul_ps(scale, _mm256_set1_ps(*x.scales.as_ptr().add(i)));
+                let by = _mm256_mul_ps(scale, _mm256_set1_ps((*line).scale));
                 sums[row] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), by, sums[row]);
                 if format.has_min() {
-                    sums[row] = _mm256_fmadd_ps(min, _mm256_set1_ps(*x.weighted_sums.as_ptr().add(i)), sums[row]);
+                    sums[row] = _mm256_fmadd_ps(min, _mm256_set1_ps((*line).weighted_sum), sums[row]);
                 }
             }
         }

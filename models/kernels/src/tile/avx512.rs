@@ -4,11 +4,25 @@
 
 use std::arch::x86_64::*;
 
-use super::{Panel, RowTile, TileOut};
-use crate::format::{BLOCK, Format};
+use super::{MAX_ROWS, Panel, RowTile, TileOut, Unpacked};
+use crate::{
+    activations::Line,
+    format::{BLOCK, Format},
+};
 
 /// How far ahead of the codes in use to prefetch, in bytes.
 const AHEAD: usize = 2048;
+
+/// Runs `$body` for each row: unrolled by hand, since a loop that the compiler leaves a loop keeps its sums in memory.
+macro_rules! each_row {
+    ($row:ident < $rows:ident, $body:block) => { each_row!($row < $rows, $body, 0 1 2 3 4 5 6 7 8 9 10 11) };
+    ($row:ident < $rows:ident, $body:block, $($n:literal)*) => {$(
+        if $n < $rows {
+            let $row: usize = $n;
+            $body
+        }
+    )*};
+}
 
 /// # Safety
 /// The machine has AVX-512 F, BW, VL, DQ and VNNI; panel and rows hold what their shapes say and agree on `columns`.
@@ -24,6 +38,48 @@ pub(super) unsafe fn multiply(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileOu
             Format::Q4_K => by_rows::<{ Format::Q4_K as u8 }>(panel, x, out),
             Format::Q5_K => by_rows::<{ Format::Q5_K as u8 }>(panel, x, out),
             Format::Q6_K => by_rows::<{ Format::Q6_K as u8 }>(panel, x, out),
+        }
+    }
+}
+
+/// As [`multiply`] for [`MAX_ROWS`] rows, with a panel that [`unpack`] has prepared.
+///
+/// # Safety
+/// As [`multiply`]; `unpacked` holds what `unpack` wrote for this panel.
+pub(super) unsafe fn multiply_unpacked(panel: Panel<'_>, unpacked: &[Unpacked], x: RowTile<'_>, out: &mut TileOut) {
+    assert!(unpacked.len() == panel.columns / BLOCK && x.rows == MAX_ROWS);
+    // SAFETY: handed down.
+    unsafe {
+        match panel.format {
+            Format::Q4_0 => wide::<{ Format::Q4_0 as u8 }>(unpacked, x, out),
+            Format::Q4_1 => wide::<{ Format::Q4_1 as u8 }>(unpacked, x, out),
+            Format::Q5_0 => wide::<{ Format::Q5_0 as u8 }>(unpacked, x, out),
+            Format::Q5_1 => wide::<{ Format::Q5_1 as u8 }>(unpacked, x, out),
+            Format::Q8_0 => wide::<{ Format::Q8_0 as u8 }>(unpacked, x, out),
+            Format::Q4_K => wide::<{ Format::Q4_K as u8 }>(unpacked, x, out),
+            Format::Q5_K => wide::<{ Format::Q5_K as u8 }>(unpacked, x, out),
+            Format::Q6_K => wide::<{ Format::Q6_K as u8 }>(unpacked, x, out),
+        }
+    }
+}
+
+/// Unpacks a panel, for when many tiles pass over it.
+///
+/// # Safety
+/// As [`multiply`].
+pub(super) unsafe fn unpack(panel: Panel<'_>, to: &mut [Unpacked]) {
+    assert!(to.len() == panel.columns / BLOCK);
+    // SAFETY: handed down.
+    unsafe {
+        match panel.format {
+            Format::Q4_0 => unpack_blocks::<{ Format::Q4_0 as u8 }>(panel, to),
+            Format::Q4_1 => unpack_blocks::<{ Format::Q4_1 as u8 }>(panel, to),
+            Format::Q5_0 => unpack_blocks::<{ Format::Q5_0 as u8 }>(panel, to),
+            Format::Q5_1 => unpack_blocks::<{ Format::Q5_1 as u8 }>(panel, to),
+            Format::Q8_0 => unpack_blocks::<{ Format::Q8_0 as u8 }>(panel, to),
+            Format::Q4_K => unpack_blocks::<{ Format::Q4_K as u8 }>(panel, to),
+            Format::Q5_K => unpack_blocks::<{ Format::Q5_K as u8 }>(panel, to),
+            Format::Q6_K => unpack_blocks::<{ Format::Q6_K as u8 }>(panel, to),
         }
     }
 }
@@ -53,78 +109,157 @@ unsafe fn by_rows<const F: u8>(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileO
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
 unsafe fn tile<const F: u8, const R: usize>(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileOut) {
     let format = Format::ALL[F as usize];
-    let blocks = panel.columns / BLOCK;
-    let per_file_block = format.file_block() / BLOCK;
-    let codes_at = panel.bytes.as_ptr();
-    // SAFETY: the scales lie behind the codes of all blocks.
-    let scales_at = unsafe { codes_at.add(format.scales_at(panel.columns)) };
     let mut sums = [_mm512_setzero_ps(); R];
-    let (mut d, mut dmin) = (_mm512_setzero_ps(), _mm512_setzero_ps());
-    for block in 0..blocks {
-        let sub = block % per_file_block;
-        // SAFETY: `block < blocks`: codes and scales lie within the panel, activations within the tile; a prefetch may
-        // point anywhere.
+    let mut supers = Supers::new();
+    for block in 0..panel.columns / BLOCK {
+        // SAFETY: `block` is one of the panel's, its lines are the tile's; a prefetch may point anywhere.
         unsafe {
-            let code = codes_at.add(block * format.code_bytes());
-            if R <= 8 {
-                for line in 0..format.code_bytes().div_ceil(64) {
-                    _mm_prefetch::<_MM_HINT_T0>(code.wrapping_add(AHEAD + line * 64).cast());
-                }
+            let code = panel.bytes.as_ptr().add(block * format.code_bytes());
+            for line in 0..format.code_bytes().div_ceil(64) {
+                _mm_prefetch::<_MM_HINT_T0>(code.wrapping_add(AHEAD + line * 64).cast());
             }
-            let scale = scales_at.add(block / per_file_block * format.scale_bytes());
-            if sub == 0 {
-                d = halves(scale);
-                if format.has_min() {
-                    dmin = halves(scale.add(32));
-                }
-            }
-            let (scale, min) = match format {
-                Format::Q4_K | Format::Q5_K => {
-                    let at = scale.add(64 + sub * 32);
-                    (_mm512_mul_ps(d, bytes(at)), _mm512_mul_ps(dmin, bytes(at.add(16))))
-                }
-                _ => (d, dmin),
-            };
+            let scales = load_scales::<F>(panel, block, &mut supers);
             let weights = load_codes::<F>(code);
-            for row in 0..R {
-                let q = x.codes.as_ptr().add(row * x.columns + block * BLOCK).cast::<i32>();
-                let at = row * blocks + block;
-                let dot = if format == Format::Q6_K {
-                    let scales = scales_at.add(block / per_file_block * format.scale_bytes() + 32 + sub * 32);
-                    let halves = [0, 1].map(|half| {
-                        let start = _mm512_set1_epi32(-format.offset() * *x.sums.as_ptr().add(at * 2 + half));
-                        let dot = dot4(start, &weights[half * 4..], q.add(half * 4));
-                        let scale = _mm512_cvtepi8_epi32(_mm_loadu_si128(scales.add(half * 16).cast()));
-                        _mm512_mullo_epi32(dot, scale)
-                    });
-                    _mm512_add_epi32(halves[0], halves[1])
-                } else {
-                    let start = if format.offset() == 0 {
-                        _mm512_setzero_si512()
-                    } else {
-                        let sum = *x.sums.as_ptr().add(at * 2) + *x.sums.as_ptr().add(at * 2 + 1);
-                        _mm512_set1_epi32(-format.offset() * sum)
-                    };
-                    // Two chains: half the latency of one.
-                    let (low, high) = (dot4(start, &weights, q), dot4(_mm512_setzero_si512(), &weights[4..], q.add(4)));
-                    _mm512_add_epi32(low, high)
-                };
-                let by = _mm512_mul_ps(scale, _mm512_set1_ps(*x.scales.as_ptr().add(at)));
-                sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), by, sums[row]);
-                if format.has_min() {
-                    let sum = _mm512_set1_ps(*x.weighted_sums.as_ptr().add(at));
-                    sums[row] = if format.is_k_quant() {
-                        _mm512_fnmadd_ps(min, sum, sums[row])
-                    } else {
-                        _mm512_fmadd_ps(min, sum, sums[row])
-                    };
-                }
+            let lines = x.lines.as_ptr().add(block * R);
+            each_row!(row < R, { sums[row] = add_product::<F, R>(sums[row], &weights, scales, lines.add(row)) });
+        }
+    }
+    store(&sums, out);
+}
+
+/// # Safety
+/// As [`multiply`], and `x.rows == MAX_ROWS`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+unsafe fn wide<const F: u8>(unpacked: &[Unpacked], x: RowTile<'_>, out: &mut TileOut) {
+    const R: usize = MAX_ROWS;
+    let mut sums = [_mm512_setzero_ps(); R];
+    for (block, unpacked) in unpacked.iter().enumerate() {
+        // SAFETY: a block of unpacked weights, and its lines are the tile's.
+        unsafe {
+            let weights = std::array::from_fn(|group| _mm512_load_si512(unpacked.codes[group].as_ptr().cast()));
+            let scales = [_mm512_load_ps(unpacked.scales.as_ptr()), _mm512_load_ps(unpacked.seconds.as_ptr())];
+            let lines = x.lines.as_ptr().add(block * R);
+            each_row!(row < R, { sums[row] = add_product::<F, R>(sums[row], &weights, scales, lines.add(row)) });
+        }
+    }
+    store(&sums, out);
+}
+
+/// # Safety
+/// As [`multiply`]; `to` has a place for each of the panel's blocks.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+unsafe fn unpack_blocks<const F: u8>(panel: Panel<'_>, to: &mut [Unpacked]) {
+    let format = Format::ALL[F as usize];
+    let mut supers = Supers::new();
+    for (block, to) in to.iter_mut().enumerate() {
+        // SAFETY: `block` is one of the panel's; places are 64 bytes each.
+        unsafe {
+            let [scales, seconds] = load_scales::<F>(panel, block, &mut supers);
+            _mm512_store_ps(to.scales.as_mut_ptr(), scales);
+            _mm512_store_ps(to.seconds.as_mut_ptr(), seconds);
+            let codes = load_codes::<F>(panel.bytes.as_ptr().add(block * format.code_bytes()));
+            for (to, codes) in to.codes.iter_mut().zip(codes) {
+                _mm512_store_si512(to.as_mut_ptr().cast(), codes);
             }
         }
     }
-    for row in 0..R {
+}
+
+/// A row's product with one block, added to its sum.
+///
+/// # Safety
+/// `line` points to a line.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+unsafe fn add_product<const F: u8, const R: usize>(
+    sum: __m512,
+    weights: &[__m512i; 8],
+    [scale, second]: [__m512; 2],
+    line: *const Line,
+) -> __m512 {
+    let format = Format::ALL[F as usize];
+    // SAFETY: by contract.
+    unsafe {
+        let q = (&raw const (*line).codes).cast::<i32>();
+        let by = _mm512_set1_ps((*line).scale);
+        if format == Format::Q6_K {
+            let low = dot4(_mm512_set1_epi32((*line).half_starts[0]), &weights[..4], q);
+            let high = dot4(_mm512_set1_epi32((*line).half_starts[1]), &weights[4..], q.add(4));
+            let low = _mm512_mul_ps(_mm512_cvtepi32_ps(low), scale);
+            return _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_cvtepi32_ps(high), second, low), by, sum);
+        }
+        let start = match format {
+            Format::Q4_0 => _mm512_set1_epi32((*line).starts[0]),
+            Format::Q5_0 => _mm512_set1_epi32((*line).starts[1]),
+            Format::Q8_0 => _mm512_set1_epi32((*line).starts[2]),
+            _ => _mm512_setzero_si512(),
+        };
+        // Many rows are chains enough; with few, two have half the latency of one.
+        let dot = if R > 3 {
+            dot4(dot4(start, &weights[..4], q), &weights[4..], q.add(4))
+        } else {
+            let high = dot4(_mm512_setzero_si512(), &weights[4..], q.add(4));
+            _mm512_add_epi32(dot4(start, &weights[..4], q), high)
+        };
+        let sum = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(dot), scale), by, sum);
+        if format.has_min() { _mm512_fmadd_ps(second, _mm512_set1_ps((*line).weighted_sum), sum) } else { sum }
+    }
+}
+
+/// Scales of the super-block at hand.
+struct Supers {
+    d: __m512,
+    dmin: __m512,
+}
+
+impl Supers {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn new() -> Self {
+        Self { d: _mm512_setzero_ps(), dmin: _mm512_setzero_ps() }
+    }
+}
+
+/// The scales of block `block`; and its minima, or the scales of its second half (Q6_K).
+///
+/// # Safety
+/// As [`multiply`]; `block` is one of the panel's, and those of a super-block are asked for in order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,fma,f16c")]
+unsafe fn load_scales<const F: u8>(panel: Panel<'_>, block: usize, supers: &mut Supers) -> [__m512; 2] {
+    let format = Format::ALL[F as usize];
+    let (block, sub) = (block / (format.file_block() / BLOCK), block % (format.file_block() / BLOCK));
+    // SAFETY: the scales lie behind the codes of all blocks, those of a file block together.
+    unsafe {
+        let at = panel.bytes.as_ptr().add(format.scales_at(panel.columns) + block * format.scale_bytes());
+        if sub == 0 {
+            supers.d = halves(at);
+            if format.has_min() {
+                supers.dmin = halves(at.add(32));
+            }
+        }
+        let Supers { d, dmin } = *supers;
+        match format {
+            Format::Q4_K | Format::Q5_K => {
+                let at = at.add(64 + sub * 32);
+                let min = _mm512_mul_ps(dmin, bytes(at.add(16)));
+                [_mm512_mul_ps(d, bytes(at)), _mm512_sub_ps(_mm512_setzero_ps(), min)]
+            }
+            Format::Q6_K => {
+                let at = at.add(32 + sub * 32);
+                [_mm512_mul_ps(d, signed_bytes(at)), _mm512_mul_ps(d, signed_bytes(at.add(16)))]
+            }
+            _ => [d, dmin],
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store<const R: usize>(sums: &[__m512; R], out: &mut TileOut) {
+    for (sum, out) in sums.iter().zip(out) {
         // SAFETY: a row of `out` is 16 floats.
-        unsafe { _mm512_storeu_ps(out[row].as_mut_ptr(), sums[row]) };
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *sum) };
     }
 }
 
@@ -208,4 +343,15 @@ unsafe fn halves(at: *const u8) -> __m512 {
 unsafe fn bytes(at: *const u8) -> __m512 {
     // SAFETY: by contract.
     _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
+}
+
+/// Sixteen signed bytes as f32.
+///
+/// # Safety
+/// `at` points to 16 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn signed_bytes(at: *const u8) -> __m512 {
+    // SAFETY: by contract.
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(at.cast()) }))
 }

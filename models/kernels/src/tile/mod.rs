@@ -11,6 +11,7 @@ mod portable;
 
 use crate::{
     Activations, Isa,
+    activations::Line,
     format::{BLOCK, Format, PANEL_ROWS},
 };
 
@@ -33,25 +34,31 @@ pub(crate) struct Panel<'a> {
 pub(crate) struct RowTile<'a> {
     pub(crate) columns: usize,
     pub(crate) rows: usize,
-    pub(crate) codes: &'a [i8],
-    pub(crate) scales: &'a [f32],
-    pub(crate) weighted_sums: &'a [f32],
-    pub(crate) sums: &'a [i32],
+    /// `[columns / 32, rows]`.
+    pub(crate) lines: &'a [Line],
 }
 
 impl<'a> RowTile<'a> {
-    /// Rows `first..first + rows` of `x`.
+    /// The tile of `rows` rows from `first`.
     pub(crate) fn new(x: &'a Activations, first: usize, rows: usize) -> Self {
-        let (k, blocks) = (x.columns, x.columns / BLOCK);
-        Self {
-            columns: k,
-            rows,
-            codes: &x.codes[first * k..][..rows * k],
-            scales: &x.scales[first * blocks..][..rows * blocks],
-            weighted_sums: &x.weighted_sums[first * blocks..][..rows * blocks],
-            sums: &x.sums[first * blocks * 2..][..rows * blocks * 2],
-        }
+        Self { columns: x.columns(), rows, lines: x.tile(first, rows) }
     }
+}
+
+/// A block of a panel whose codes are bytes and whose scales are f32.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Unpacked {
+    /// `[group of four weights]`, byte 4r + i = row r, weight i.
+    codes: [[u8; 64]; 8],
+    scales: [f32; PANEL_ROWS],
+    /// Minima, or the scales of the second half (Q6_K).
+    seconds: [f32; PANEL_ROWS],
+}
+
+impl Unpacked {
+    /// Nothing yet.
+    pub(crate) const EMPTY: Self = Self { codes: [[0; 64]; 8], scales: [0.0; 16], seconds: [0.0; 16] };
 }
 
 /// How many of `left` rows the next tile takes: as many as have a kernel.
@@ -63,9 +70,22 @@ pub(crate) fn tile_rows(left: usize) -> usize {
     }
 }
 
+/// The tile of `row` among `rows` rows: its first row, and how many it has.
+pub(crate) fn tile_at(rows: usize, row: usize) -> (usize, usize) {
+    let whole = rows / MAX_ROWS * MAX_ROWS;
+    let mut first = if row < whole { row / MAX_ROWS * MAX_ROWS } else { whole };
+    loop {
+        let count = tile_rows(rows - first);
+        if row < first + count {
+            return (first, count);
+        }
+        first += count;
+    }
+}
+
 /// Computes `out[row][lane] = Σ_k w[lane][k] · x[row][k]` for the tile's rows.
 pub(crate) fn multiply(isa: Isa, panel: Panel<'_>, x: RowTile<'_>, out: &mut TileOut) {
-    assert!(panel.columns == x.columns && x.rows <= MAX_ROWS);
+    assert!(panel.columns == x.columns && x.rows <= MAX_ROWS && x.lines.len() == x.columns / BLOCK * x.rows);
     assert!(panel.bytes.len() >= panel.format.panel_bytes(panel.columns));
     match isa {
         #[cfg(target_arch = "x86_64")]
@@ -76,6 +96,34 @@ pub(crate) fn multiply(isa: Isa, panel: Panel<'_>, x: RowTile<'_>, out: &mut Til
         // SAFETY: as above.
         Isa::Avx2 => unsafe { avx2::multiply(panel, x, out) },
         _ => portable::multiply(panel, x, out),
+    }
+}
+
+/// Whether a panel is better unpacked once than by each of many tiles: codes of 4 and 8 bits are as good as unpacked.
+pub(crate) fn unpacking_pays(format: Format) -> bool {
+    !matches!(format, Format::Q4_0 | Format::Q4_1 | Format::Q8_0)
+}
+
+/// Unpacks a panel into `to`, a block an entry, if the tier gains by it when many tiles pass over the panel.
+pub(crate) fn unpack(isa: Isa, panel: Panel<'_>, to: &mut [Unpacked]) -> bool {
+    assert!(panel.bytes.len() >= panel.format.panel_bytes(panel.columns) && to.len() == panel.columns / BLOCK);
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `multiply`.
+        Isa::Avx512Vnni => unsafe { avx512::unpack(panel, to) },
+        _ => return false,
+    }
+    true
+}
+
+/// As [`multiply`], with a panel that was unpacked; the tile has [`MAX_ROWS`] rows.
+pub(crate) fn multiply_unpacked(isa: Isa, panel: Panel<'_>, unpacked: &[Unpacked], x: RowTile<'_>, out: &mut TileOut) {
+    assert!(panel.columns == x.columns && x.rows == MAX_ROWS && x.lines.len() == x.columns / BLOCK * x.rows);
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `multiply`.
+        Isa::Avx512Vnni => unsafe { avx512::multiply_unpacked(panel, unpacked, x, out) },
+        _ => multiply(isa, panel, x, out),
     }
 }
 

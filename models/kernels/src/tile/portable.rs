@@ -19,15 +19,15 @@ pub(super) fn multiply(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileOut) {
             let (scale, min) = view.scale(lane, 0);
             let (second_scale, _) = view.scale(lane, BLOCK / 2);
             for row in 0..x.rows {
-                let q = &x.codes[row * columns + block * BLOCK..][..BLOCK];
+                let line = &x.lines[block * x.rows + row];
+                let q = &line.codes;
                 let dot = |range: std::ops::Range<usize>| range.map(|k| codes[k] * i32::from(q[k])).sum::<i32>() as f32;
-                let at = row * blocks + block;
                 let product = if format == Format::Q6_K {
                     scale * dot(0..16) + second_scale * dot(16..32)
                 } else {
                     scale * dot(0..32)
                 };
-                out[row][lane] += product * x.scales[at] + min * x.weighted_sums[at];
+                out[row][lane] += product * line.scale + min * line.weighted_sum;
             }
         }
     }

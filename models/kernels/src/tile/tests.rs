@@ -49,13 +49,8 @@ fn activations(rows: usize, columns: usize, seed: u64) -> Activations {
 fn magnitude(matrix: &PackedMatrix, x: &Activations, row: usize, output: usize) -> f32 {
     let mut weights = vec![0.0; matrix.columns()];
     matrix.row(output, &mut weights);
-    let q = &x.codes[row * x.columns..][..x.columns];
-    weights
-        .iter()
-        .zip(q)
-        .enumerate()
-        .map(|(k, (w, &q))| (w * f32::from(q) * x.scales[row * x.columns / 32 + k / 32]).abs())
-        .sum()
+    let line = |k: usize| x.tile(0, x.rows())[k / 32 * x.rows() + row];
+    weights.iter().enumerate().map(|(k, w)| (w * f32::from(line(k).codes[k % 32]) * line(k).scale).abs()).sum()
 }
 
 #[track_caller]
@@ -63,11 +58,17 @@ fn check(isa: Isa, format: Format, columns: usize, rows: usize, seed: u64) {
     let matrix =
         PackedMatrix::pack(format, PANEL_ROWS, columns, &random_rows(format, PANEL_ROWS, columns, seed)).unwrap();
     let x = activations(rows, columns, seed);
-    let panel = Panel { format, columns, bytes: matrix.panel(0) };
+    let panel = matrix.panel(0);
     let tile = RowTile::new(&x, 0, rows);
     let (mut want, mut got) = ([[0.0; 16]; MAX_ROWS], [[f32::NAN; 16]; MAX_ROWS]);
     multiply(Isa::Portable, panel, tile, &mut want);
     multiply(isa, panel, tile, &mut got);
+    let mut unpacked = vec![Unpacked::EMPTY; columns / BLOCK];
+    if rows == MAX_ROWS && unpack(isa, panel, &mut unpacked) {
+        let mut again = [[f32::NAN; 16]; MAX_ROWS];
+        multiply_unpacked(isa, panel, &unpacked, tile, &mut again);
+        assert_eq!(again, got, "{isa:?} {format:?}: the same to the bit");
+    }
     for row in 0..rows {
         for lane in 0..PANEL_ROWS {
             // Sums of the same integers in the same order; only the float epilogue may round differently (fused or not).
@@ -119,12 +120,7 @@ fn eight_bit_codes_at_their_extremes_do_not_overflow() {
     unsafe { x.writer().row(0) }.quantize(&[1.0; 32]);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         let mut out = [[0.0; 16]; MAX_ROWS];
-        multiply(
-            isa,
-            Panel { format: Format::Q8_0, columns: 32, bytes: matrix.panel(0) },
-            RowTile::new(&x, 0, 1),
-            &mut out,
-        );
+        multiply(isa, matrix.panel(0), RowTile::new(&x, 0, 1), &mut out);
         assert!((out[0][3] + 4096.0).abs() < 0.01, "{isa:?}: {}", out[0][3]);
     }
 }
@@ -136,6 +132,9 @@ fn every_row_count_divides_into_tiles_that_exist() {
         while left > 0 {
             let tile = tile_rows(left);
             assert!((1..=8).contains(&tile) || tile == MAX_ROWS, "{tile}");
+            for row in rows - left..rows - left + tile {
+                assert_eq!(tile_at(rows, row), (rows - left, tile));
+            }
             left -= tile;
         }
     }
