@@ -2,7 +2,8 @@
 //!
 //! A phase is a number of items and a function of the item's index. The caller takes items too, so a phase never waits
 //! for a thread that the machine is busy elsewhere with: a member that has not joined when the items run out is left out.
-//! Between phases members spin for some tens of microseconds, then sleep.
+//! One that has joined and is stopped in the middle does hold the phase up; where that happens often, the caller works
+//! alone for a while ([`Guard`]). Between phases members spin for some tens of microseconds, then sleep.
 
 use std::{
     sync::{
@@ -10,9 +11,14 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*},
     },
     thread::{JoinHandle, Thread},
+    time::Instant,
 };
 
 use crate::Isa;
+
+mod guard;
+
+use guard::Guard;
 
 /// Turns of a spin loop before a member sleeps; about 50 µs.
 const SPINS: u32 = 2_000;
@@ -23,7 +29,7 @@ pub struct Team {
     shared: Arc<Shared>,
     members: Vec<(Thread, JoinHandle<()>)>,
     /// Held for a phase: one phase at a time.
-    phase: Mutex<()>,
+    phase: Mutex<Guard>,
 }
 
 impl std::fmt::Debug for Team {
@@ -79,7 +85,7 @@ impl Team {
                 Some((handle.thread().clone(), handle))
             })
             .collect();
-        Self { isa, shared, members, phase: Mutex::new(()) }
+        Self { isa, shared, members, phase: Mutex::new(Guard::new()) }
     }
 
     /// The tier in use.
@@ -97,7 +103,10 @@ impl Team {
         if items <= 1 || self.members.is_empty() {
             return (0..items).for_each(f);
         }
-        let _phase = lock(&self.phase);
+        let mut guard = lock(&self.phase);
+        if guard.alone(Instant::now) {
+            return (0..items).for_each(f);
+        }
         let shared = &*self.shared;
         // SAFETY: only the lifetime is erased: the phase is closed and empty before this function returns.
         let run = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
@@ -110,7 +119,9 @@ impl Team {
         }
         let closed = CloseOnDrop(shared);
         take_items(shared, items, f);
+        let done = Instant::now();
         drop(closed);
+        guard.waited(done, Instant::now());
     }
 }
 
