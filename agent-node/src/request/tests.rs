@@ -95,6 +95,8 @@ fn text_held_back_to_the_end_is_not_lost() {
         text: "tail".to_owned(),
         prompt_tokens: 3,
         cached_prompt_tokens: 1,
+        lookup_tokens: 0,
+        lookup_accepted: 0,
         completion_tokens: 2,
         mean_logprob: -0.5,
         queued: Duration::from_millis(1),

@@ -122,6 +122,9 @@ impl ItemPanel<'_> {
     }
 }
 
+/// What is done with a tile's products at a place: place, products, first row, rows.
+type Writer<'a, const EACH: usize> = dyn Fn(usize, &mut [TileOut; EACH], usize, usize) + Sync + 'a;
+
 /// Multiplies all rows with the panels of all places, a few places an item: `write(place, products, first, rows)` for each
 /// place and each tile of rows.
 fn over_panels<'a, const EACH: usize>(
@@ -129,7 +132,7 @@ fn over_panels<'a, const EACH: usize>(
     places: usize,
     x: &Activations,
     panels: &(dyn Fn(usize) -> [Panel<'a>; EACH] + Sync),
-    write: &(dyn Fn(usize, &mut [TileOut; EACH], usize, usize) + Sync),
+    write: &Writer<'_, EACH>,
 ) {
     let unpack = x.rows() >= UNPACK_ROWS && panels(0).iter().all(|panel| tile::unpacking_pays(panel.format));
     let blocks = x.columns() / BLOCK;

