@@ -5,6 +5,7 @@ pub mod arch;
 pub mod embed;
 pub mod engine;
 pub mod gguf;
+pub mod grammar;
 pub mod nn;
 pub mod store;
 pub mod text;

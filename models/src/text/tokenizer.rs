@@ -63,9 +63,18 @@ impl Tokenizer {
     /// the pieces were one text: where the pieces come apart changes nothing.
     #[must_use]
     pub fn encode_pieces(&self, pieces: &[Piece]) -> Vec<u32> {
+        self.encode_from(pieces, true)
+    }
+
+    /// The ids of text that goes on after other text, so that a vocabulary that begins texts with a space adds none.
+    /// Control tokens in it are text.
+    pub(crate) fn encode_continuation(&self, text: &str) -> Vec<u32> {
+        self.encode_from(&[Piece { text: text.to_owned(), trusted: false }], false)
+    }
+
+    fn encode_from(&self, pieces: &[Piece], mut first: bool) -> Vec<u32> {
         let text: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
         let mut ids = Vec::with_capacity(text.len() / 3);
-        let mut first = true;
         for part in self.special.split(pieces, &text) {
             first = match part {
                 Part::Token(id) => {
@@ -151,6 +160,16 @@ impl Tokenizer {
     #[must_use]
     pub fn has_control_text(&self, text: &str) -> bool {
         self.special.has_control(text)
+    }
+
+    /// Whether text that is spelled like this token always becomes it.
+    pub(crate) fn is_user_defined(&self, id: u32) -> bool {
+        self.vocabulary.kind(id) == Kind::UserDefined
+    }
+
+    /// Whether this token stands for a byte that no other token covers.
+    pub(crate) fn is_byte(&self, id: u32) -> bool {
+        self.vocabulary.kind(id) == Kind::Byte
     }
 
     /// How many ids there are.

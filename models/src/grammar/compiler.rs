@@ -1,0 +1,124 @@
+//! From grammars to constraints, once for each vocabulary.
+
+use std::{
+    sync::{Arc, OnceLock},
+    thread,
+};
+
+use llguidance::{
+    Logger, Matcher, ParserFactory, TokenParser,
+    api::{GrammarInit, TopLevelGrammar},
+    earley::SlicedBiasComputer,
+    toktrie::{InferenceCapabilities, TokEnv},
+};
+
+use super::{
+    Constraint, Grammar, GrammarError, GrammarLimits,
+    constraint::Vocabulary,
+    environment::{Environment, ends},
+    error::plain,
+    lark, regex, schema,
+};
+use crate::text::Tokenizer;
+
+/// The stack that grammars are compiled on. llguidance descends a call for each rule, property and bracket, without a
+/// limit; what fits 64 KiB of source takes up to some 40 MiB in a debug build. Of this only touched pages count.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Compiles grammars for one model's vocabulary. Shared by all its sequences.
+///
+/// The first grammar builds a trie of the vocabulary, so that a model without constrained requests pays nothing.
+pub struct GrammarCompiler {
+    tokenizer: Arc<Tokenizer>,
+    prepared: OnceLock<Result<Prepared, GrammarError>>,
+}
+
+struct Prepared {
+    factory: ParserFactory,
+    vocabulary: Arc<Vocabulary>,
+}
+
+impl GrammarCompiler {
+    /// For the vocabulary of `tokenizer`; cheap.
+    #[must_use]
+    pub fn new(tokenizer: Arc<Tokenizer>) -> Self {
+        Self { tokenizer, prepared: OnceLock::new() }
+    }
+
+    /// Compiles `grammar` and computes the first mask. Blocks for milliseconds, the first time for up to seconds.
+    ///
+    /// # Errors
+    /// When the grammar is not one, cannot be enforced as it is written, matches nothing, or is more than `limits` allow.
+    pub fn compile(&self, grammar: &Grammar, limits: &GrammarLimits) -> Result<Constraint, GrammarError> {
+        let prepared = self.prepared.get_or_init(|| Prepared::new(&self.tokenizer)).as_ref().map_err(Clone::clone)?;
+        on_large_stack(|| prepared.compile(grammar, limits))
+    }
+}
+
+impl std::fmt::Debug for GrammarCompiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ready = self.prepared.get().is_some();
+        f.debug_struct("GrammarCompiler").field("tokenizer", &self.tokenizer).field("ready", &ready).finish()
+    }
+}
+
+impl Prepared {
+    fn new(tokenizer: &Arc<Tokenizer>) -> Result<Self, GrammarError> {
+        let vocabulary = Arc::new(Vocabulary { ends: ends(tokenizer), size: tokenizer.vocab_size() });
+        let environment: TokEnv = Arc::new(Environment::new(tokenizer.clone())?);
+        let slices = SlicedBiasComputer::json_slices();
+        let factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &slices);
+        let factory = factory.map_err(|error| GrammarError::Vocabulary(plain(&error)))?;
+        Ok(Self { factory, vocabulary })
+    }
+
+    fn compile(&self, grammar: &Grammar, limits: &GrammarLimits) -> Result<Constraint, GrammarError> {
+        let (source, failed): (_, fn(String) -> GrammarError) = match grammar {
+            Grammar::JsonSchema(source) => {
+                (TopLevelGrammar::from_json_schema(schema::prepare(source, limits)?), GrammarError::SchemaCompile)
+            }
+            Grammar::JsonObject => (TopLevelGrammar::from_json_schema(schema::object()), GrammarError::SchemaCompile),
+            Grammar::Regex(source) => {
+                check_length(source, limits)?;
+                regex::check(source).map_err(GrammarError::Regex)?;
+                (TopLevelGrammar::from_regex(source), GrammarError::Regex)
+            }
+            Grammar::Lark(source) => {
+                lark::check(source, limits)?;
+                (TopLevelGrammar::from_lark(source.clone()), GrammarError::Lark)
+            }
+        };
+        let mut parser = self.parser(source, limits).map_err(failed)?;
+        // A warning is something that llguidance would leave out.
+        if let Some(warning) = parser.grammar_warnings().first() {
+            return Err(failed(warning.clone()));
+        }
+        let mut constraint = Constraint::new(Matcher::new(Ok(parser)), self.vocabulary.clone());
+        constraint.mask().map_err(|error| match error {
+            GrammarError::Follow(problem) => GrammarError::Unsatisfiable(problem),
+            error => error,
+        })?;
+        Ok(constraint)
+    }
+
+    fn parser(&self, source: TopLevelGrammar, limits: &GrammarLimits) -> Result<TokenParser, String> {
+        let (source, quiet) = (GrammarInit::Serialized(source), Logger::new(0, 0));
+        let capabilities = InferenceCapabilities::default();
+        let parser = self.factory.create_parser_from_init_ext(source, quiet, capabilities, limits.parser());
+        parser.map_err(|error| plain(&error))
+    }
+}
+
+pub(super) fn check_length(source: &str, limits: &GrammarLimits) -> Result<(), GrammarError> {
+    let (bytes, limit) = (source.len(), limits.max_bytes);
+    if bytes > limit { Err(GrammarError::TooLong { bytes, limit }) } else { Ok(()) }
+}
+
+/// Runs `work` on a thread whose stack a hostile grammar cannot overflow: that would end the process.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, GrammarError> + Send) -> Result<T, GrammarError> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("grammar".to_owned()).stack_size(STACK_BYTES);
+        let running = thread.spawn_scoped(scope, work).map_err(|error| GrammarError::Thread(error.to_string()))?;
+        running.join().unwrap_or_else(|_| Err(GrammarError::Follow("the parser crashed".to_owned())))
+    })
+}
