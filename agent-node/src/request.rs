@@ -107,6 +107,7 @@ fn sequence_options(wire: v1::Sampling, ignore_end: bool, top_logprobs: u32) -> 
         stop,
         ignore_end,
         top_logprobs: top_logprobs as usize,
+        grammar: None,
         prompt_lookup: true,
     })
 }

@@ -55,9 +55,10 @@ impl NodeError {
             Self::DeadlineExceeded(_) => Code::DeadlineExceeded,
             Self::Engine(error) => match error {
                 EngineError::QueueFull { .. } | EngineError::NoMemory => Code::ResourceExhausted,
-                EngineError::PromptTooLong { .. } | EngineError::EmptyPrompt | EngineError::InvalidSampling(_) => {
-                    Code::InvalidArgument
-                }
+                EngineError::PromptTooLong { .. }
+                | EngineError::EmptyPrompt
+                | EngineError::InvalidSampling(_)
+                | EngineError::Grammar(_) => Code::InvalidArgument,
                 EngineError::Stopped => Code::Unavailable,
                 // The ids come from the model's own tokenizer: the file contradicts itself.
                 EngineError::UnknownToken { .. } | EngineError::NotANumber => Code::Internal,
@@ -82,6 +83,7 @@ impl NodeError {
             Self::Engine(EngineError::PromptTooLong { .. }) => "PROMPT_TOO_LONG",
             Self::Engine(EngineError::EmptyPrompt) => "EMPTY_PROMPT",
             Self::Engine(EngineError::InvalidSampling(_)) => "INVALID_SAMPLING",
+            Self::Engine(EngineError::Grammar(_)) => "GRAMMAR_REFUSED",
             Self::Engine(EngineError::Stopped) => "ENGINE_STOPPED",
             Self::Engine(EngineError::UnknownToken { .. } | EngineError::NotANumber)
             | Self::Embed(EmbedError::NotANumber { .. }) => "MODEL_DAMAGED",

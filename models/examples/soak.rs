@@ -94,6 +94,7 @@ fn cases(engine: &Engine) -> Vec<Case> {
             stop: Vec::new(),
             ignore_end: true,
             top_logprobs: 0,
+            grammar: None,
             prompt_lookup: false,
         };
         let text = run(engine, &prompt, options.clone(), usize::MAX, prompt.len()).unwrap().0;

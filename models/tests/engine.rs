@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use synod_models::{
     engine::{Compute, Engine, EngineError, EngineOptions, Event, Events, Finished, Sampling, SequenceOptions},
+    grammar::Grammar,
     store::{CancelToken, Silent, Store},
     text::Specials,
 };
@@ -28,6 +29,7 @@ fn options(max_tokens: usize) -> SequenceOptions {
         stop: Vec::new(),
         ignore_end: true,
         top_logprobs: 0,
+        grammar: None,
         prompt_lookup: true,
     }
 }
@@ -164,4 +166,50 @@ fn prompts_that_grow_into_each_others_memory_all_end() {
     for (ids, events) in prompts.iter().zip(events) {
         assert_eq!(read(events).unwrap().0, run(&ENGINE, ids, options(20)).0);
     }
+}
+
+fn constrained(grammar: Grammar, sampling: Sampling) -> SequenceOptions {
+    SequenceOptions { sampling, grammar: Some(grammar), ignore_end: false, ..options(120) }
+}
+
+fn text_of(engine: &Engine, ids: &[u32]) -> String {
+    engine.tokenizer().decode(ids)
+}
+
+#[test]
+fn a_text_under_a_grammar_matches_it_whatever_else_runs() {
+    let schema = r#"{"type":"object","properties":{"name":{"type":"string","maxLength":12},"age":{"type":"integer","minimum":0,"maximum":150},
+        "kind":{"enum":["river","stone"]}},"required":["name","age","kind"],"additionalProperties":false}"#;
+    let ids = prompt(&ENGINE, 30, 40);
+    let free = start(&ENGINE, &ids, sampled(3));
+    let events: Vec<_> = (0..4)
+        .map(|seed| start(&ENGINE, &ids, constrained(Grammar::JsonSchema(schema.into()), sampled(seed).sampling)))
+        .collect();
+    for events in events {
+        let (ids, finished) = read(events).unwrap();
+        let text = text_of(&ENGINE, &ids);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(value["age"].as_i64().is_some_and(|age| (0..=150).contains(&age)), "{text}");
+        assert!(["river", "stone"].contains(&value["kind"].as_str().unwrap()), "{text}");
+        assert!(finished.forced_tokens > 5, "the names of the members are not asked for: {text}");
+    }
+    assert_eq!(read(free).unwrap().0, run(&load(EngineOptions::standard()), &ids, sampled(3)).0);
+}
+
+#[test]
+fn guesses_under_a_grammar_change_nothing_either() {
+    let ids = ENGINE.tokenizer().encode("Numbers: 11 22 33 44 11 22 33 44 11 22 33 44 11 22", Specials::AsText);
+    let options = constrained(Grammar::Regex("( [0-9]{2}){3,30}".into()), Sampling::greedy());
+    let plain = run(&ENGINE, &ids, SequenceOptions { prompt_lookup: false, ..options.clone() });
+    let guessed = run(&ENGINE, &ids, options);
+    assert_eq!(plain.0, guessed.0);
+    assert!(guessed.1.lookup_accepted > 0);
+    assert!(text_of(&ENGINE, &plain.0).split(' ').skip(1).all(|number| number.len() <= 2));
+}
+
+#[test]
+fn a_grammar_that_is_none_is_refused_before_any_work() {
+    let refused = |grammar| ENGINE.open(constrained(grammar, Sampling::greedy())).err().unwrap().to_string();
+    assert!(refused(Grammar::Regex("(".into())).contains("regular expression"));
+    assert!(refused(Grammar::JsonSchema("{".into())).contains("not JSON"));
 }

@@ -97,6 +97,7 @@ fn text_held_back_to_the_end_is_not_lost() {
         cached_prompt_tokens: 1,
         lookup_tokens: 0,
         lookup_accepted: 0,
+        forced_tokens: 0,
         completion_tokens: 2,
         mean_logprob: -0.5,
         queued: Duration::from_millis(1),

@@ -1,5 +1,7 @@
 //! What can go wrong with a sequence.
 
+use crate::grammar::GrammarError;
+
 /// Why a request was refused or ended early.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
@@ -36,6 +38,9 @@ pub enum EngineError {
     /// A sampling knob out of its range.
     #[error("{0}")]
     InvalidSampling(String),
+    /// What the text should match cannot be used, or could not be followed.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
     /// The engine's thread has ended.
     #[error("the engine has stopped")]
     Stopped,

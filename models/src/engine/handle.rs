@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     gguf::GgufError,
+    grammar::{GrammarCompiler, GrammarLimits},
     nn::WeightError,
     text::{ChatTemplate, TemplateError, Tokenizer, TokenizerError},
 };
@@ -112,6 +113,7 @@ pub struct Engine {
 struct Shared {
     tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
+    grammars: GrammarCompiler,
     info: ModelInfo,
     options: EngineOptions,
     counters: Arc<Counters>,
@@ -130,6 +132,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             tokenizer: loaded.model.tokenizer.clone(),
             template: loaded.template,
+            grammars: GrammarCompiler::new(loaded.model.tokenizer.clone()),
             info: loaded.info,
             options,
             counters: counters.clone(),
@@ -171,11 +174,15 @@ impl Engine {
     /// there is prefilled at once, and decoding starts when the writer is finished. Dropping the events frees the
     /// sequence within a step.
     ///
+    /// Blocks while a grammar is compiled: milliseconds, for the first one up to seconds.
+    ///
     /// # Errors
-    /// When the queue is full, the sampling out of range or the engine has stopped.
+    /// When the queue is full, the grammar cannot be used, the sampling out of range or the engine has stopped.
     pub fn open(&self, options: SequenceOptions) -> Result<Sequence, EngineError> {
         options.sampling.validate().map_err(EngineError::InvalidSampling)?;
-        let Shared { counters, options: limits, info, next_id, .. } = &*self.shared;
+        let Shared { counters, options: limits, info, next_id, grammars, .. } = &*self.shared;
+        let compile = |grammar| grammars.compile(grammar, &GrammarLimits::standard());
+        let constraint = options.grammar.as_ref().map(compile).transpose()?;
         // The place is taken before the limit is checked, so that two callers cannot take the last one.
         if counters.queued.fetch_add(1, Relaxed) >= limits.max_queued {
             counters.queued.fetch_sub(1, Relaxed);
@@ -187,8 +194,8 @@ impl Engine {
         let most_events = options.max_tokens.clamp(1, info.context_length) + 2;
         let (sender, receiver) = mpsc::channel(most_events);
         let abandoned = Arc::new(AtomicBool::new(false));
-        let opened = Opened { id, options, events: sender, abandoned: abandoned.clone() };
-        if let Err(error) = self.send(Command::Open(opened)) {
+        let opened = Opened { id, options, constraint, events: sender, abandoned: abandoned.clone() };
+        if let Err(error) = self.send(Command::Open(Box::new(opened))) {
             counters.queued.fetch_sub(1, Relaxed);
             return Err(error);
         }

@@ -8,6 +8,7 @@ mod cache;
 mod error;
 mod handle;
 mod lookup;
+mod masks;
 mod model;
 mod pace;
 mod plan;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::grammar::Grammar;
+
 /// How tokens are drawn from a model's logits. Applied in this order: repetition penalty, temperature, top-k, top-p,
 /// min-p, draw.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +56,8 @@ pub struct SequenceOptions {
     pub ignore_end: bool,
     /// How many alternatives to report with each token.
     pub top_logprobs: usize,
+    /// What the text must match.
+    pub grammar: Option<Grammar>,
     /// Guess tokens from runs that stood in prompt or answer before, where that is faster. Never changes what is written.
     pub prompt_lookup: bool,
 }
@@ -74,7 +78,7 @@ pub struct TokenEvent {
     pub id: u32,
     /// Whole characters that this token completed; may be empty.
     pub text: String,
-    /// Natural logarithm of the token's probability before temperature.
+    /// Natural logarithm of the token's probability before temperature, among those that the grammar allows.
     pub logprob: f32,
     /// The likeliest tokens, best first, as many as were asked for.
     pub top: Vec<(u32, f32)>,
@@ -97,7 +101,9 @@ pub struct Finished {
     pub lookup_tokens: usize,
     /// How many of them were right.
     pub lookup_accepted: usize,
-    /// Mean log-probability of the tokens written.
+    /// Tokens that the grammar left no choice about, which were written without asking the model.
+    pub forced_tokens: usize,
+    /// Mean log-probability of the tokens drawn.
     pub mean_logprob: f64,
     /// From submission to the first prefill step.
     pub queued: Duration,

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use synod_kernels::{Isa, elementwise::log_sum_exp};
 
-use super::Sampling;
+use super::{Sampling, masks::FORBIDDEN};
 
 /// Tokens that the repetition penalty looks back on.
 const PENALTY_WINDOW: usize = 64;
@@ -40,7 +40,8 @@ impl Sampler {
         if !total.is_finite() {
             return None;
         }
-        let top = likeliest(logits, self.top).into_iter().map(|(id, logit)| (id, logit - total)).collect();
+        let top = likeliest(logits, self.top).into_iter().filter(|(_, logit)| *logit > FORBIDDEN);
+        let top = top.map(|(id, logit)| (id, logit - total)).collect();
         // The log-probability reported is the model's own, before any knob.
         let penalized = self.penalize(logits, past);
         let id = if self.sampling.temperature == 0.0 { argmax(logits) } else { self.draw_from(logits) };

@@ -1,7 +1,7 @@
 //! The engine's thread: takes commands, runs the steps that [`super::plan`] lays out, draws tokens.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,9 +11,12 @@ use std::{
 
 use synod_kernels::attention::{Batch, BatchRow};
 
+use crate::grammar::TokenSet;
+
 use super::{
     EngineError,
     cache::{BlockCache, Place, blocks_for},
+    masks::{Masked, Masks},
     model::LoadedModel,
     pace::StepTimes,
     plan::{Plan, Share},
@@ -22,7 +25,7 @@ use super::{
 
 /// What the engine's thread is told.
 pub(super) enum Command {
-    Open(Opened),
+    Open(Box<Opened>),
     Append(u64, Vec<u32>),
     Close(u64),
     /// Somebody has let go of a sequence: look.
@@ -68,6 +71,7 @@ pub(super) struct Scheduler {
     pub(super) times: StepTimes,
     pub(super) running: Vec<Running>,
     pub(super) waiting: VecDeque<Running>,
+    masks: Masks,
 }
 
 impl Scheduler {
@@ -79,7 +83,17 @@ impl Scheduler {
     ) -> Self {
         let cache = BlockCache::new(limits.blocks);
         let (running, waiting) = (Vec::new(), VecDeque::new());
-        Self { model, commands, counters, limits, cache, times: StepTimes::default(), running, waiting }
+        Self {
+            model,
+            commands,
+            counters,
+            limits,
+            cache,
+            times: StepTimes::default(),
+            running,
+            waiting,
+            masks: Masks::default(),
+        }
     }
 
     /// Runs until every handle is gone.
@@ -117,7 +131,7 @@ impl Scheduler {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open(opened) => self.waiting.push_back(Running::new(opened)),
+            Command::Open(opened) => self.waiting.push_back(Running::new(*opened)),
             Command::Append(id, ids) => {
                 if let Some(sequence) = self.find(id) {
                     sequence.append(&ids);
@@ -178,6 +192,9 @@ impl Scheduler {
             batch.tables.push(sequence.place.table().to_vec());
             if sequence.reaches_end(share.rows) {
                 outputs.extend(first + share.rows - 1..tokens.len());
+                if let Some(constraint) = sequence.constraint.take() {
+                    self.masks.begin(share.index, constraint, share.guess.tokens.clone());
+                }
             }
         }
         let decode_only = shares.iter().all(|share| self.running[share.index].is_decoding());
@@ -190,6 +207,7 @@ impl Scheduler {
 
     /// Draws the tokens that a step was computed for.
     fn draw(&mut self, shares: &[Share], mut logits: Vec<f32>) {
+        let mut masks = self.take_masks();
         let mut rows = logits.chunks_exact_mut(self.model.vocabulary());
         let (isa, context_length) = (self.model.isa(), self.limits.context_length);
         let mut ended = Vec::new();
@@ -199,7 +217,15 @@ impl Scheduler {
             sequence.cached += share.rows;
             if draws {
                 let rows: Vec<_> = rows.by_ref().take(1 + share.guess.tokens.len()).collect();
-                if sequence.draw(isa, rows.into_iter(), &share.guess, &self.model.tokenizer, context_length) {
+                let tokenizer = &self.model.tokenizer;
+                let over = match masks.remove(&share.index).unwrap_or_else(|| sequence.no_masks()) {
+                    Ok(masks) => sequence.draw(isa, rows.into_iter(), &share.guess, &masks, tokenizer, context_length),
+                    Err(error) => {
+                        sequence.fail(error);
+                        true
+                    }
+                };
+                if over {
                     ended.push(share.index);
                 }
             }
@@ -207,6 +233,15 @@ impl Scheduler {
         }
         ended.sort_unstable();
         ended.into_iter().rev().for_each(|index| self.retire(index));
+    }
+
+    /// Waits for the masks of a step's constrained sequences, by the sequence.
+    fn take_masks(&mut self) -> HashMap<usize, Result<Vec<TokenSet>, EngineError>> {
+        let masked = self.masks.finish().into_iter().map(|Masked { owner, constraint, masks }| {
+            self.running[owner].constraint = Some(constraint);
+            (owner, masks.map_err(EngineError::from))
+        });
+        masked.collect()
     }
 
     /// Computes all positions of a token list in chunks, beside whatever runs.

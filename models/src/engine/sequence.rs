@@ -8,23 +8,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use synod_kernels::BLOCK_TOKENS;
+use synod_kernels::{BLOCK_TOKENS, Isa};
 use tokio::sync::mpsc;
 
 use super::{
     EngineError, Event, FinishReason, Finished, SequenceOptions, TokenEvent,
     cache::{Place, blocks_for},
     lookup::{Guess, Guesser},
+    masks::forbid_others,
     sampler::{Drawn, Sampler},
     stop::{Filtered, StopFilter},
 };
-use crate::text::{Tokenizer, Utf8Stream};
+use crate::{
+    grammar::{Constraint, TokenSet},
+    text::{Tokenizer, Utf8Stream},
+};
 
 /// What `Engine::open` hands to the engine's thread.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) id: u64,
     pub(super) options: SequenceOptions,
+    pub(super) constraint: Option<Constraint>,
     pub(super) events: mpsc::Sender<Result<Event, EngineError>>,
     /// Set when the caller has let go of the sequence.
     pub(super) abandoned: Arc<AtomicBool>,
@@ -49,6 +54,9 @@ pub(super) struct Running {
     guesser: Option<Guesser>,
     guessed: usize,
     guessed_right: usize,
+    /// Away while its masks are computed.
+    pub(super) constraint: Option<Constraint>,
+    forced: usize,
     options: SequenceOptions,
     events: mpsc::Sender<Result<Event, EngineError>>,
     abandoned: Arc<AtomicBool>,
@@ -63,7 +71,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { id, options, events, abandoned } = opened;
+        let Opened { id, options, constraint, events, abandoned } = opened;
         Self {
             id,
             tokens: Vec::new(),
@@ -76,6 +84,8 @@ impl Running {
             guesser: options.prompt_lookup.then(Guesser::new),
             guessed: 0,
             guessed_right: 0,
+            constraint,
+            forced: 0,
             sampler: Sampler::new(options.sampling.clone(), options.top_logprobs),
             characters: Utf8Stream::default(),
             stop: StopFilter::new(options.stop.clone()),
@@ -155,19 +165,28 @@ impl Running {
         }
     }
 
+    /// The masks of a sequence that none were computed for: fine if it has no grammar.
+    pub(super) fn no_masks(&self) -> Result<Vec<TokenSet>, EngineError> {
+        if self.options.grammar.is_some() { Err(EngineError::Stopped) } else { Ok(Vec::new()) }
+    }
+
     /// Draws the next token from the first of `rows`, and one more from the next row for each token of `guess` that was
-    /// drawn. Returns true if that ended the sequence.
+    /// drawn; `masks` are what may be drawn from each row, where there is a grammar. Returns true if that ended the sequence.
     pub(super) fn draw<'a>(
         &mut self,
-        isa: synod_kernels::Isa,
+        isa: Isa,
         rows: impl Iterator<Item = &'a mut [f32]>,
         guess: &Guess,
+        masks: &[TokenSet],
         tokenizer: &Tokenizer,
         context_length: usize,
     ) -> bool {
         let (mut right, mut ended) = (0, false);
         for logits in rows {
-            ended = self.advance(isa, logits, tokenizer, context_length);
+            if let Some(mask) = masks.get(right) {
+                forbid_others(mask, logits);
+            }
+            ended = self.draw_one(isa, logits, tokenizer, context_length);
             if ended || guess.tokens.get(right) != self.tokens.last() {
                 break;
             }
@@ -179,30 +198,56 @@ impl Running {
             self.guessed += guess.tokens.len();
             self.guessed_right += right;
         }
-        ended
+        ended || self.write_forced(tokenizer, context_length)
     }
 
     /// Draws the next token from `logits`. Returns true if that ended the sequence.
-    fn advance(&mut self, isa: synod_kernels::Isa, logits: &mut [f32], tokenizer: &Tokenizer, room: usize) -> bool {
+    fn draw_one(&mut self, isa: Isa, logits: &mut [f32], tokenizer: &Tokenizer, context_length: usize) -> bool {
         let Some(drawn) = self.sampler.draw(isa, logits, &self.tokens) else {
             self.fail(EngineError::NotANumber);
             return true;
         };
         self.first_token.get_or_insert_with(Instant::now);
         self.logprobs += f64::from(drawn.logprob);
-        self.tokens.push(drawn.id);
-        let ended = tokenizer.is_end_of_generation(drawn.id) && !self.options.ignore_end;
-        let text = if ended { String::new() } else { self.characters.push(tokenizer.token_bytes(drawn.id)) };
+        self.write(drawn, tokenizer, context_length)
+    }
+
+    /// Writes the tokens that the grammar leaves no choice about. Returns true if that ended the sequence.
+    fn write_forced(&mut self, tokenizer: &Tokenizer, context_length: usize) -> bool {
+        let forced = match self.constraint.as_mut().map(Constraint::forced) {
+            None => return false,
+            Some(Ok(forced)) => forced,
+            Some(Err(error)) => {
+                self.fail(error.into());
+                return true;
+            }
+        };
+        forced.into_iter().any(|id| {
+            self.forced += 1;
+            self.write(Drawn { id, logprob: 0.0, top: Vec::new() }, tokenizer, context_length)
+        })
+    }
+
+    /// Appends a token and tells of it. Returns true if that ended the sequence.
+    fn write(&mut self, drawn: Drawn, tokenizer: &Tokenizer, context_length: usize) -> bool {
+        let Drawn { id, logprob, top } = drawn;
+        if let Some(Err(error)) = self.constraint.as_mut().map(|constraint| constraint.accept(id)) {
+            self.fail(error.into());
+            return true;
+        }
+        self.tokens.push(id);
+        let whole = self.constraint.as_ref().is_some_and(Constraint::is_finished);
+        let ended = tokenizer.is_end_of_generation(id) && !self.options.ignore_end;
+        let text = if ended { String::new() } else { self.characters.push(tokenizer.token_bytes(id)) };
         let (text, stopped) = match self.stop.push(&text) {
             Filtered::Text(text) => (text, false),
             Filtered::Stopped(text) => (text, true),
         };
-        let Drawn { id, logprob, top } = drawn;
         self.tell(Ok(Event::Token(TokenEvent { id, text, logprob, top })));
         let written = self.tokens.len() - self.prompt_tokens;
-        if ended || stopped {
+        if ended || stopped || whole {
             self.finish(FinishReason::Stop, stopped);
-        } else if written >= self.options.max_tokens || self.tokens.len() >= room {
+        } else if written >= self.options.max_tokens || self.tokens.len() >= context_length {
             self.finish(FinishReason::Length, false);
         } else {
             return false;
@@ -228,7 +273,8 @@ impl Running {
             completion_tokens,
             lookup_tokens: self.guessed,
             lookup_accepted: self.guessed_right,
-            mean_logprob: self.logprobs / completion_tokens.max(1) as f64,
+            forced_tokens: self.forced,
+            mean_logprob: self.logprobs / (completion_tokens - self.forced).max(1) as f64,
             queued: started.saturating_duration_since(self.opened),
             prefill: first.saturating_duration_since(started),
             decode: if completion_tokens > 0 { now.saturating_duration_since(first) } else { Duration::ZERO },

@@ -30,6 +30,7 @@ pub(super) fn options(max_tokens: usize) -> SequenceOptions {
         stop: Vec::new(),
         ignore_end: true,
         top_logprobs: 0,
+        grammar: None,
         prompt_lookup: false,
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn run(generate: &Generate, store: &Store, context: &Context) -> Resu
         stop: Vec::new(),
         ignore_end: false,
         top_logprobs: 0,
+        grammar: None,
         prompt_lookup: true,
     });
     let mut sequence = sequence.map_err(open::unusable)?;
