@@ -1,6 +1,7 @@
 //! `synod bench …`: speed, measured through the same engine that serves.
 
 mod contention;
+mod grammar;
 mod lookup;
 mod prefix;
 mod speed;
@@ -63,6 +64,8 @@ enum Scenario {
     Streaming,
     /// Decoding while other programs want the cores
     Contention,
+    /// What a JSON schema costs a token
+    Grammar,
 }
 
 pub(super) async fn run(bench: Bench, context: Context) -> Result<(), Failure> {
@@ -81,6 +84,7 @@ impl EngineBench {
             Scenario::Lookup => self.tell(lookup::measure(self, &self.engine(store, context)?)?, context),
             Scenario::Prefix => self.tell(prefix::measure(self, &self.engine(store, context)?)?, context),
             Scenario::Streaming => self.tell(streaming::measure(self, &self.engine(store, context)?)?, context),
+            Scenario::Grammar => self.tell(grammar::measure(self, &self.engine(store, context)?)?, context),
             Scenario::Contention => self.tell(contention::measure(self, store, context)?, context),
         }
     }
