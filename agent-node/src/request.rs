@@ -39,7 +39,10 @@ pub(crate) struct Order {
 
 impl Order {
     pub(crate) fn try_new(start: GenerateStart, limits: &ServiceLimits) -> Result<Self, NodeError> {
-        let GenerateStart { model, messages, sampling, run_id, ignore_end, top_logprobs } = start;
+        let GenerateStart { model, messages, sampling, run_id, ignore_end, top_logprobs, grammar } = start;
+        if grammar.is_some() {
+            return Err(NodeError::invalid("grammar", "this node does not constrain answers yet"));
+        }
         if messages.is_empty() {
             return Err(NodeError::invalid("messages", "send one message at least"));
         }

@@ -20,7 +20,7 @@ mod tokenizer;
 mod vocabulary;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use self::{
     error::{TemplateError, TokenizerError},

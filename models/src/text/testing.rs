@@ -4,20 +4,20 @@ use crate::gguf::{GgufFile, testing::Writer};
 
 use super::{Tokenizer, byte_level::byte_to_char};
 
-pub(super) const START: &str = "<|im_start|>";
-pub(super) const END: &str = "<|im_end|>";
+pub(crate) const START: &str = "<|im_start|>";
+pub(crate) const END: &str = "<|im_end|>";
 
 /// A vocabulary being put together: texts, types and, for SentencePiece, scores.
-pub(super) struct TestVocabulary {
-    pub(super) tokens: Vec<String>,
-    pub(super) types: Vec<i32>,
-    pub(super) scores: Vec<f32>,
-    pub(super) merges: Vec<String>,
+pub(crate) struct TestVocabulary {
+    pub(crate) tokens: Vec<String>,
+    pub(crate) types: Vec<i32>,
+    pub(crate) scores: Vec<f32>,
+    pub(crate) merges: Vec<String>,
 }
 
 impl TestVocabulary {
     /// Byte-level: all bytes but 0x07, `hello`, `Ġw`, control tokens, a user-defined one and a hole.
-    pub(super) fn byte_level() -> Self {
+    pub(crate) fn byte_level() -> Self {
         let mut new = Self { tokens: vec![], types: vec![], scores: vec![], merges: vec![] };
         for byte in (0..=255).filter(|&byte| byte != 7) {
             new.add(&byte_to_char(byte).to_string(), 1, 0.0);
@@ -32,7 +32,7 @@ impl TestVocabulary {
     }
 
     /// SentencePiece: bytes, a few characters and what they merge to, control tokens and a user-defined one.
-    pub(super) fn sentence_piece() -> Self {
+    pub(crate) fn sentence_piece() -> Self {
         let mut new = Self { tokens: vec![], types: vec![], scores: vec![], merges: vec![] };
         for (token, ty) in [("<unk>", 2), ("<s>", 3), ("</s>", 3), ("<end_of_turn>", 3), ("\n\n", 4)] {
             new.add(token, ty, 0.0);
@@ -47,24 +47,24 @@ impl TestVocabulary {
         new
     }
 
-    pub(super) fn add(&mut self, token: &str, ty: i32, score: f32) {
+    pub(crate) fn add(&mut self, token: &str, ty: i32, score: f32) {
         self.tokens.push(token.to_owned());
         self.types.push(ty);
         self.scores.push(score);
     }
 
     /// Adds a merge and the token it makes.
-    pub(super) fn merge(&mut self, merge: &str, ty: i32) {
+    pub(crate) fn merge(&mut self, merge: &str, ty: i32) {
         self.merges.push(merge.to_owned());
         self.add(&merge.replace(' ', ""), ty, 0.0);
     }
 
-    pub(super) fn id(&self, token: &str) -> u32 {
+    pub(crate) fn id(&self, token: &str) -> u32 {
         self.tokens.iter().position(|t| t == token).unwrap() as u32
     }
 
     /// The start of a file with this vocabulary.
-    pub(super) fn writer(&self, model: &str) -> Writer {
+    pub(crate) fn writer(&self, model: &str) -> Writer {
         Writer::new()
             .str("general.architecture", "test")
             .str("tokenizer.ggml.model", model)
@@ -74,19 +74,19 @@ impl TestVocabulary {
             .strings("tokenizer.ggml.merges", &self.merges)
     }
 
-    pub(super) fn byte_level_tokenizer(&self) -> Tokenizer {
+    pub(crate) fn byte_level_tokenizer(&self) -> Tokenizer {
         tokenizer(self.writer("gpt2").str("tokenizer.ggml.pre", "qwen2"))
     }
 
-    pub(super) fn sentence_piece_tokenizer(&self) -> Tokenizer {
+    pub(crate) fn sentence_piece_tokenizer(&self) -> Tokenizer {
         tokenizer(self.writer("llama").bool("tokenizer.ggml.add_space_prefix", false))
     }
 }
 
-pub(super) fn file(writer: Writer) -> GgufFile {
+pub(crate) fn file(writer: Writer) -> GgufFile {
     GgufFile::from_bytes(writer.finish()).unwrap()
 }
 
-pub(super) fn tokenizer(writer: Writer) -> Tokenizer {
+pub(crate) fn tokenizer(writer: Writer) -> Tokenizer {
     Tokenizer::from_gguf(&file(writer)).unwrap()
 }
