@@ -34,7 +34,14 @@ pub(crate) async fn admit(
     let Order { model, run_id, messages, options } = Order::try_new(start, limits)?;
     let engine = host.engine(&model)?.clone();
     let max_tokens = options.max_tokens;
-    let sequence = engine.open(options)?;
+    let sequence = match &options.grammar {
+        None => engine.open(options)?,
+        // A grammar takes time to compile.
+        Some(_) => {
+            let engine = engine.clone();
+            blocking("opening a sequence", move || Ok(engine.open(options)?)).await?
+        }
+    };
     let run_id = shorten(&run_id);
     tracing::debug!(model, run_id, "sequence opened");
     Ok(Admitted { sequence, prompt: Prompt { engine, messages, max_tokens, assembly: None } })

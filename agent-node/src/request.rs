@@ -2,11 +2,12 @@
 
 use synod_models::{
     engine::{Event, FinishReason, Finished, Sampling, SequenceOptions, TokenEvent},
+    grammar::Grammar,
     text::ChatMessage,
 };
 use synod_proto::v1::{
     self, GenerateFinished, GenerateResponse, GenerateStart, GenerateTimings, TokenDelta, TokenLogprob, Usage,
-    generate_response, prompt_part, token_logprob::Alternative,
+    generate_response, grammar::Kind, prompt_part, token_logprob::Alternative,
 };
 
 use crate::{
@@ -40,9 +41,6 @@ pub(crate) struct Order {
 impl Order {
     pub(crate) fn try_new(start: GenerateStart, limits: &ServiceLimits) -> Result<Self, NodeError> {
         let GenerateStart { model, messages, sampling, run_id, ignore_end, top_logprobs, grammar } = start;
-        if grammar.is_some() {
-            return Err(NodeError::invalid("grammar", "this node does not constrain answers yet"));
-        }
         if messages.is_empty() {
             return Err(NodeError::invalid("messages", "send one message at least"));
         }
@@ -59,7 +57,9 @@ impl Order {
             return Err(NodeError::invalid("top_logprobs", reason));
         }
         let messages = messages.into_iter().map(message).collect::<Result<_, _>>()?;
+        let grammar = grammar.map(constraint).transpose()?;
         let options = sequence_options(sampling.unwrap_or_default(), ignore_end, top_logprobs)?;
+        let options = SequenceOptions { grammar, ..options };
         Ok(Self { model, run_id, messages, options })
     }
 }
@@ -81,6 +81,16 @@ fn message(message: v1::Message) -> Result<ChatMessage, NodeError> {
         return Err(NodeError::invalid("messages.role", reason));
     }
     Ok(ChatMessage { role, content })
+}
+
+fn constraint(grammar: v1::Grammar) -> Result<Grammar, NodeError> {
+    match grammar.kind {
+        Some(Kind::JsonSchema(source)) => Ok(Grammar::JsonSchema(source)),
+        Some(Kind::Regex(source)) => Ok(Grammar::Regex(source)),
+        Some(Kind::Lark(source)) => Ok(Grammar::Lark(source)),
+        Some(Kind::JsonObject(_)) => Ok(Grammar::JsonObject),
+        None => Err(NodeError::invalid("grammar", "it is empty: leave it out for free text")),
+    }
 }
 
 fn sequence_options(wire: v1::Sampling, ignore_end: bool, top_logprobs: u32) -> Result<SequenceOptions, NodeError> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::stream;
 use synod_proto::v1::{
     DescribeRequest, FinishReason, GenerateAccepted, GenerateFinished, GenerateRequest, GenerateResponse,
-    GenerateStart, QuotedCut, TokenDelta, generate_response::Event, node_service_client::NodeServiceClient,
+    GenerateStart, Grammar, QuotedCut, TokenDelta, generate_response::Event, grammar,
+    node_service_client::NodeServiceClient,
 };
 use tokio::{
     sync::mpsc,
@@ -284,4 +285,40 @@ async fn a_caller_that_sends_nothing_is_not_waited_for() {
     let node = Node::start(host, |options| options.limits.start_timeout = Duration::from_millis(100)).await;
     let status = node.client().generate(stream::pending::<GenerateRequest>()).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+}
+
+fn under(kind: grammar::Kind) -> GenerateStart {
+    let grammar = Some(Grammar { kind: Some(kind) });
+    GenerateStart { grammar, ignore_end: false, ..start("Tell me about a person.", 80) }
+}
+
+#[tokio::test]
+async fn an_answer_under_a_schema_is_valid_under_it() {
+    let (_node, client, _turn) = node().await;
+    let schema = r#"{"type": "object", "properties": {"name": {"type": "string", "maxLength": 8}, "old": {"type": "boolean"}},
+        "required": ["name", "old"], "additionalProperties": false}"#;
+    let answer = ask(&client, vec![first(under(grammar::Kind::JsonSchema(schema.to_owned())))]).await.unwrap();
+    let text = answer.text();
+    assert!(text.starts_with(r#"{"name":""#) && (text.ends_with("true}") || text.ends_with("false}")), "{text}");
+    assert_eq!(answer.finished.finish_reason(), FinishReason::Stop);
+}
+
+#[tokio::test]
+async fn a_grammar_that_cannot_be_enforced_is_refused_with_its_place() {
+    let (_node, client, _turn) = node().await;
+    let refused = |kind| ask(&client, vec![first(under(kind))]);
+    let unknown = r#"{"type": "string", "contentEncoding": "base64"}"#.to_owned();
+    check_refused(
+        refused(grammar::Kind::JsonSchema(unknown)).await,
+        Code::InvalidArgument,
+        "GRAMMAR_REFUSED",
+        "contentEncoding",
+    );
+    check_refused(
+        refused(grammar::Kind::Regex("[".to_owned())).await,
+        Code::InvalidArgument,
+        "GRAMMAR_REFUSED",
+        "regular expression",
+    );
+    assert_eq!(load(&client).await, (0, 0));
 }

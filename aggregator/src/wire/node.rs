@@ -14,6 +14,7 @@ use crate::{
 /// The messages that open a call and give it its prompt.
 pub(crate) fn generate_requests(call: &Call) -> Vec<GenerateRequest> {
     let start = GenerateStart {
+        grammar: None,
         model: call.model.clone(),
         messages: call.messages.iter().map(v1::Message::from).collect(),
         sampling: Some(v1::Sampling::from(&call.sampling)),
