@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use synod_models::engine::{Engine, Event, Finished, Sampling, SequenceOptions};
+use synod_models::engine::{Device, Engine, Event, Finished, Sampling, SequenceOptions};
 
 use super::{Context, models::open};
 use crate::exit::Failure;
@@ -38,6 +38,8 @@ pub(crate) struct EngineBench {
     /// How often to measure; the median is told
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
+    #[command(flatten)]
+    device: open::DeviceFlag,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -50,6 +52,7 @@ struct Measured {
     decode_tok_s: f64,
     batched_decode_tok_s: f64,
     threads: usize,
+    device: &'static str,
     load_ms: u64,
     peak_rss_bytes: u64,
     prompt_tokens: usize,
@@ -66,9 +69,11 @@ pub(super) async fn run(bench: Bench, context: Context) -> Result<(), Failure> {
 }
 
 fn engine(bench: &EngineBench, store: &synod_models::store::Store, context: &Context) -> Result<(), Failure> {
+    bench.device.ready()?;
     open::path(store, &bench.model, context)?; // a download is not loading
     let started = Instant::now();
-    let engine = open::engine(store, &bench.model, bench.threads, context)?;
+    let engine = open::engine(store, &bench.model, bench.threads, bench.device, context)?;
+    let device = engine.options().device;
     let load_ms = started.elapsed().as_millis() as u64;
     let threads = match bench.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -88,6 +93,7 @@ fn engine(bench: &EngineBench, store: &synod_models::store::Store, context: &Con
         decode_tok_s: median(decode),
         batched_decode_tok_s: median(batched),
         threads,
+        device: device.name(),
         load_ms,
         peak_rss_bytes: peak_rss_bytes(),
         prompt_tokens: bench.prompt_tokens,
@@ -98,8 +104,9 @@ fn engine(bench: &EngineBench, store: &synod_models::store::Store, context: &Con
         return context.output.json(&measured);
     }
     let Measured { prefill_tok_s, decode_tok_s, batched_decode_tok_s, sequences, peak_rss_bytes, .. } = &measured;
+    let on = if device == Device::Cpu { format!("{threads} threads") } else { device.name().to_owned() };
     context.output.text(&format!(
-        "{} on {threads} threads\n  prefill     {prefill_tok_s:>8.1} tok/s\n  decode      {decode_tok_s:>8.1} tok/s\n  \
+        "{} on {on}\n  prefill     {prefill_tok_s:>8.1} tok/s\n  decode      {decode_tok_s:>8.1} tok/s\n  \
          {sequences} sequences {batched_decode_tok_s:>8.1} tok/s\n  loaded in   {load_ms:>8} ms\n  peak memory {:>8} MB",
         measured.model,
         peak_rss_bytes / 1_000_000

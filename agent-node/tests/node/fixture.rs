@@ -7,7 +7,7 @@ use std::{
 
 use synod_agent_node::{Host, ModelLimits, ModelSpec, ServeError, ServeOptions, serve};
 use synod_models::{
-    engine::EngineOptions,
+    engine::{Device, EngineOptions},
     store::{CancelToken, Kind, Silent, Store},
 };
 use synod_proto::v1::{
@@ -49,7 +49,12 @@ fn load() -> Host {
     let embedding = weights(EMBEDDING).parent().unwrap().to_owned();
     let spec = |name: &str, kind, path| ModelSpec { name: name.to_owned(), sha256: "0".repeat(64), kind, path };
     let specs = vec![spec(CHAT, Kind::Chat, weights(CHAT)), spec(EMBEDDING, Kind::Embedding, embedding)];
-    let engine = EngineOptions { max_running: MAX_RUNNING, max_queued: MAX_QUEUED, context_length: CONTEXT };
+    let engine = EngineOptions {
+        max_running: MAX_RUNNING,
+        max_queued: MAX_QUEUED,
+        context_length: CONTEXT,
+        device: Device::Cpu,
+    };
     let limits = ModelLimits { threads: 0, engine, max_running_embeds: 1, max_queued_embeds: 2 };
     Host::load(specs, &limits, |_| {}).unwrap()
 }

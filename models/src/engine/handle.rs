@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Compute, EngineError, Event, SequenceOptions,
+    Compute, Device, DeviceError, EngineError, Event, SequenceOptions,
     model::LoadedModel,
     scheduler::{Command, Counters, Scheduler, ScoreRequest},
     sequence::Opened,
@@ -37,12 +37,14 @@ pub struct EngineOptions {
     pub max_queued: usize,
     /// Tokens of prompt and answer together; the model's own limit if that is lower.
     pub context_length: usize,
+    /// What it computes on.
+    pub device: Device,
 }
 
 impl EngineOptions {
-    /// Eight sequences of up to 8,192 tokens, and 64 that wait.
+    /// Eight sequences of up to 8,192 tokens, and 64 that wait, on the CPU.
     pub fn standard() -> Self {
-        Self { max_running: 8, max_queued: 64, context_length: 8192 }
+        Self { max_running: 8, max_queued: 64, context_length: 8192, device: Device::Cpu }
     }
 }
 
@@ -80,6 +82,9 @@ pub enum LoadError {
     /// The file's chat template cannot be used.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// There is no such device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The file's weights do not make a model.
     #[error(transparent)]
     Weights(#[from] WeightError),

@@ -2,8 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use burn::tensor::Device;
-use synod_kernels::{BLOCK_TOKENS, Isa, KvCache, attention::Batch, elementwise::log_sum_exp};
+use synod_kernels::{BLOCK_TOKENS, Isa, attention::Batch, elementwise::log_sum_exp};
 
 use super::{Compute, EngineOptions, LoadError, ModelInfo, sampler::likeliest};
 use crate::{
@@ -34,7 +33,8 @@ impl LoadedModel {
         let file = GgufFile::open(path)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
         let template = ChatTemplate::from_gguf(&file, &tokenizer)?;
-        let lm = arch::load(&file, &Device::flex())?;
+        let device = options.device.open()?;
+        let lm = arch::load(&file, &device)?;
         let config = lm.config();
         let context_length = config.context_length.min(options.context_length);
         let info = ModelInfo {
@@ -48,8 +48,8 @@ impl LoadedModel {
         }
         // One more than can run: teacher-forced scoring takes a table of its own.
         let blocks = context_length.div_ceil(BLOCK_TOKENS) * (options.max_running + 1);
-        let cache = KvCache::new(lm.kv_shape(), blocks).map_err(LoadError::Cache)?;
-        let workspace = Arc::new(Workspace::new(compute.team().clone(), cache));
+        let workspace = Workspace::new(compute.team().clone(), &device, lm.kv_shape(), blocks);
+        let workspace = Arc::new(workspace.map_err(LoadError::Cache)?);
         let tokenizer = Arc::new(tokenizer);
         Ok(Loaded { model: Self { lm, tokenizer, workspace, compute: compute.clone() }, template, info, blocks })
     }
