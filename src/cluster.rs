@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use synod_aggregator::{Limits, Options, prompts::Prompts, topology::Topologies};
+use synod_models::engine::Device;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, Command};
@@ -12,7 +13,6 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Device;
 use crate::exit::{ExitCode, Failure};
 
 /// How long a node may take to load its models.

@@ -46,7 +46,13 @@ fn main() -> ExitCode {
     let files = store.pull(&model, &Silent, &CancelToken::new()).unwrap();
     let compute = Compute::new(0);
     // Memory for one whole context, which is what is kept at the least.
-    let options = EngineOptions { max_running: 8, max_queued: 4, context_length: CONTEXT, cache_bytes: 0 };
+    let options = EngineOptions {
+        max_running: 8,
+        max_queued: 4,
+        context_length: CONTEXT,
+        cache_bytes: 0,
+        ..EngineOptions::standard()
+    };
     let engine = Engine::load(files.weights(), &compute, options.clone()).unwrap();
     let cases = cases(&Engine::load(files.weights(), &compute, options).unwrap());
     let (counts, stop) = (Counts::default(), AtomicBool::new(false));

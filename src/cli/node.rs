@@ -15,7 +15,8 @@ use crate::exit::{ExitCode, Failure, with_causes};
 const EXAMPLES: &str = "\
 Examples:
   synod node --model smollm2-135m-instruct
-  synod node --model qwen2.5-coder-0.5b-instruct,all-minilm-l6-v2 --listen 127.0.0.1:7611 --threads 4";
+  synod node --model qwen2.5-coder-0.5b-instruct,all-minilm-l6-v2 --listen 127.0.0.1:7611 --threads 4
+  synod node --model qwen2.5-coder-1.5b-instruct --device wgpu";
 
 /// Host models and serve them over gRPC
 #[derive(Debug, Args)]
@@ -30,9 +31,8 @@ pub(crate) struct Node {
     /// Threads that all models share, 0 for one a core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// What to compute on
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = ["cpu", "wgpu"])]
-    device: String,
+    #[command(flatten)]
+    device: open::DeviceFlag,
     /// Sequences of a model that are computed together
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_running: usize,
@@ -51,10 +51,7 @@ pub(crate) struct Node {
 }
 
 pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
-    if node.device != "cpu" {
-        let failure = Failure::new(ExitCode::Usage, format!("this build does not compute on {}", node.device));
-        return Err(failure.hint("use --device cpu"));
-    }
+    let device = node.device.ready()?;
     let config = context.layers().load()?;
     let store = context.store(&config)?;
     // The port first: it is the cheaper thing to be wrong about.
@@ -69,6 +66,7 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
             max_queued: node.max_queued.max(1),
             context_length: node.context_length.max(64),
             cache_bytes: node.cache_mb.saturating_mul(1 << 20),
+            device,
         },
         max_running_embeds: 2,
         max_queued_embeds: 64,

@@ -1,11 +1,11 @@
 //! `synod up`
 
 use clap::Args;
-use synod_models::store::Store;
+use synod_models::{engine::Device, store::Store};
 
 use super::{Context, topology::named};
 use crate::cluster::{self, Cluster, NodeSpec};
-use crate::config::{Config, Device};
+use crate::config::Config;
 use crate::exit::Failure;
 use crate::topologies;
 

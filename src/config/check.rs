@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 
-use synod_models::store::{Manifest, ManifestShape, Store, nearest};
+use synod_models::{
+    engine::Device,
+    store::{Manifest, ManifestShape, Store, nearest},
+};
 
 use super::key::KeyPath;
 use super::mistake::{Mistake, Mistakes};
 use super::origins::Origins;
 use super::shape::{AggregatorShape, ConfigShape, NodeShape};
-use super::{Aggregator, Config, Device, Node};
+use super::{Aggregator, Config, Node};
 
 /// Ports of the machine itself, as they are when nothing else is said.
 const AGGREGATOR_PORT: u16 = 7600;
@@ -134,14 +137,11 @@ impl Checker<'_> {
     }
 
     fn device(&mut self, key: &KeyPath, name: Option<&str>) -> Device {
-        match name {
-            None | Some("cpu") => Device::Cpu,
-            Some("wgpu") => Device::Wgpu,
-            Some(other) => {
-                self.report(key, format!("there is no device `{other}`: it takes `cpu` or `wgpu`"));
-                Device::Cpu
-            }
-        }
+        let Some(name) = name else { return Device::Cpu };
+        Device::from_name(name).unwrap_or_else(|| {
+            self.report(key, format!("there is no device `{name}`: it takes `cpu` or `wgpu`"));
+            Device::Cpu
+        })
     }
 
     /// Two servers cannot have one address; port 0 means any free one.

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use synod_models::store::Manifest;
+use synod_models::{engine::Device, store::Manifest};
 
 pub(crate) use load::Layers;
 pub(crate) use mistake::Mistakes;
@@ -65,23 +65,4 @@ pub(crate) struct Node {
     pub(crate) threads: Option<NonZeroUsize>,
     /// What it computes on.
     pub(crate) device: Device,
-}
-
-/// What a node computes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Device {
-    /// The processor.
-    Cpu,
-    /// A graphics card, through wgpu.
-    Wgpu,
-}
-
-impl Device {
-    /// As the command line and the file name it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Wgpu => "wgpu",
-        }
-    }
 }

@@ -22,5 +22,5 @@ pub use activations::Activations;
 pub use format::Format;
 pub use isa::Isa;
 pub use kv::{BLOCK_TOKENS, KvCache, KvShape};
-pub use pack::{PackError, PackedMatrix, Packer};
+pub use pack::{Block, PackError, PackedMatrix, Packer};
 pub use team::Team;

@@ -103,6 +103,14 @@ impl PackedMatrix {
         Panel { format: self.format, columns: self.columns, bytes: &self.panels[index * size..][..size] }
     }
 
+    /// Weights `32·block..32·(block + 1)` of a row, for those who lay them out in another way.
+    pub fn block(&self, row: usize, block: usize) -> Block {
+        let (panel, lane) = (self.panel(row / PANEL_ROWS), row % PANEL_ROWS);
+        let view = BlockView { format: self.format, columns: self.columns, panel: panel.bytes, block };
+        let ((first, min), (second, _)) = (view.scale(lane, 0), view.scale(lane, BLOCK / 2));
+        Block { codes: std::array::from_fn(|k| view.code(lane, k)), scales: [first, second], min }
+    }
+
     /// Dequantises one row into `out` (`columns` long): an embedding look-up on a tied output head.
     pub fn row(&self, index: usize, out: &mut [f32]) {
         let (panel, lane) = (self.panel(index / PANEL_ROWS), index % PANEL_ROWS);
@@ -116,7 +124,18 @@ impl PackedMatrix {
     }
 }
 
-/// Reads single weights of a block: the slow, plain way, for look-ups and the portable kernel.
+/// 32 weights of a row: w = scale·(code − offset) + min, with the format's offset.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Block {
+    /// Unsigned integers of the format's bits.
+    pub codes: [u8; BLOCK],
+    /// Of the first 16 weights and of the other 16; only Q6_K's differ.
+    pub scales: [f32; 2],
+    /// 0 in formats without minima.
+    pub min: f32,
+}
+
+/// Reads single weights of a block: the slow, plain way, for look-ups, other layouts and the portable kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct BlockView<'a> {
     pub(crate) format: Format,

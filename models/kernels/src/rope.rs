@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Which two values of a head are rotated together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pairs {
     /// Neighbours: 2i and 2i + 1 (the paper's; llama's GGUF files).
     Neighbours,
@@ -22,6 +22,18 @@ pub enum Pairs {
 pub struct Angles {
     cos: Vec<f32>,
     sin: Vec<f32>,
+}
+
+impl Angles {
+    /// `[rows, head_dim / 2]`.
+    pub fn cos(&self) -> &[f32] {
+        &self.cos
+    }
+
+    /// `[rows, head_dim / 2]`.
+    pub fn sin(&self) -> &[f32] {
+        &self.sin
+    }
 }
 
 /// The frequencies of one rotary embedding: θᵢ = base^(−2i/d), divided by a factor where the model has them.
@@ -40,6 +52,11 @@ impl Rope {
             plain / f64::from(scale) / f64::from(factors.get(i).copied().unwrap_or(1.0))
         };
         Self { frequencies: (0..head_dim / 2).map(frequency).collect(), pairs }
+    }
+
+    /// Which values are rotated together.
+    pub fn pairs(&self) -> Pairs {
+        self.pairs
     }
 
     /// Sines and cosines for tokens at `positions`.

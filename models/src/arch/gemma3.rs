@@ -10,8 +10,7 @@ use synod_kernels::rope::{Pairs, Rope};
 
 use super::{CausalLm, Config};
 use crate::nn::{
-    DecoderLayer, Embedding, FeedForward, Gate, HeadNorms, Heads, Loader, OutputHead, PackedLinear, SelfAttention,
-    Step, WeightError,
+    DecoderLayer, Embedding, FeedForward, Gate, HeadNorms, Heads, Loader, OutputHead, SelfAttention, Step, WeightError,
 };
 
 /// Every so manieth layer is global.
@@ -40,10 +39,7 @@ impl Gemma3 {
         let local = Rope::new(head_dim, LOCAL_ROPE_BASE, 1.0, &[], Pairs::Halves);
         let ropes = vec![global, local];
         let weight = loader.matrix("token_embd.weight", width, vocabulary)?;
-        let projection = match loader.has("output.weight") {
-            true => loader.linear("output", width, vocabulary)?,
-            false => PackedLinear { weight: weight.clone(), bias: None }, // tied
-        };
+        let projection = loader.linear_or_tied("output", &weight)?;
         let layers =
             (0..config.layers).map(|layer| Self::layer(&config, &ropes, layer, loader)).collect::<Result<_, _>>()?;
         let norm = loader.norm("output_norm", width, config.norm_epsilon)?;

@@ -9,8 +9,7 @@ use synod_kernels::rope::{Pairs, Rope};
 
 use super::{CausalLm, Config};
 use crate::nn::{
-    DecoderLayer, Embedding, FeedForward, Gate, Heads, Loader, OutputHead, PackedLinear, SelfAttention, Step,
-    WeightError,
+    DecoderLayer, Embedding, FeedForward, Gate, Heads, Loader, OutputHead, SelfAttention, Step, WeightError,
 };
 
 /// The model.
@@ -42,10 +41,7 @@ impl Llama {
         };
         let rope = Rope::new(head_dim, config.rope_base, config.rope_scale, &factors, pairs);
         let weight = loader.matrix("token_embd.weight", width, vocabulary)?;
-        let projection = match loader.has("output.weight") {
-            true => loader.linear("output", width, vocabulary)?,
-            false => PackedLinear { weight: weight.clone(), bias: None }, // tied
-        };
+        let projection = loader.linear_or_tied("output", &weight)?;
         let layers =
             (0..config.layers).map(|layer| Self::layer(&config, &rope, layer, loader)).collect::<Result<_, _>>()?;
         let norm = loader.norm("output_norm", width, config.norm_epsilon)?;

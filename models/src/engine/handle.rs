@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Compute, EngineError, Event, SequenceOptions,
+    Compute, Device, DeviceError, EngineError, Event, SequenceOptions,
     model::LoadedModel,
     scheduler::{Command, Counters, Scheduler, ScoreRequest},
     sequence::Opened,
@@ -41,12 +41,14 @@ pub struct EngineOptions {
     /// Memory for keys and values: of sequences that run, and of past ones as long as nobody needs it. At least one whole
     /// context is kept, whatever this says.
     pub cache_bytes: usize,
+    /// What it computes on.
+    pub device: Device,
 }
 
 impl EngineOptions {
-    /// Eight sequences of up to 8,192 tokens in 512 MiB, and 64 that wait.
+    /// Eight sequences of up to 8,192 tokens in 512 MiB, and 64 that wait, on the CPU.
     pub fn standard() -> Self {
-        Self { max_running: 8, max_queued: 64, context_length: 8192, cache_bytes: 512 << 20 }
+        Self { max_running: 8, max_queued: 64, context_length: 8192, cache_bytes: 512 << 20, device: Device::Cpu }
     }
 }
 
@@ -84,6 +86,9 @@ pub enum LoadError {
     /// The file's chat template cannot be used.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// There is no such device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The file's weights do not make a model.
     #[error(transparent)]
     Weights(#[from] WeightError),

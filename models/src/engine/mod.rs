@@ -5,6 +5,7 @@
 //! seed: not on what else runs, nor on how its prompt was cut into steps.
 
 mod cache;
+mod device;
 mod error;
 mod handle;
 mod lookup;
@@ -19,6 +20,7 @@ mod sequence;
 mod stop;
 mod turn;
 
+pub use device::{Device, DeviceError};
 pub use error::EngineError;
 pub use handle::{Engine, EngineLoad, EngineOptions, Events, LoadError, ModelInfo, PromptWriter, Sequence};
 pub use request::{Event, FinishReason, Finished, Sampling, SequenceOptions, TokenEvent};

@@ -2,8 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use burn::tensor::Device;
-use synod_kernels::{Isa, KvCache, KvShape, attention::Batch, elementwise::log_sum_exp};
+use synod_kernels::{Isa, KvShape, attention::Batch, elementwise::log_sum_exp};
 
 use super::{
     Compute, EngineOptions, LoadError, ModelInfo,
@@ -39,7 +38,8 @@ impl LoadedModel {
         let file = GgufFile::open(path)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
         let template = ChatTemplate::from_gguf(&file, &tokenizer)?;
-        let lm = arch::load(&file, &Device::flex())?;
+        let device = options.device.open()?;
+        let lm = arch::load(&file, &device)?;
         let config = lm.config();
         let context_length = config.context_length.min(options.context_length);
         let info = ModelInfo {
@@ -53,8 +53,8 @@ impl LoadedModel {
         }
         let blocks = blocks(lm.kv_shape(), context_length, options);
         let limits = Limits { max_running: options.max_running, context_length, blocks };
-        let cache = KvCache::new(lm.kv_shape(), blocks).map_err(LoadError::Cache)?;
-        let workspace = Arc::new(Workspace::new(compute.team().clone(), cache));
+        let workspace = Workspace::new(compute.team().clone(), &device, lm.kv_shape(), blocks);
+        let workspace = Arc::new(workspace.map_err(LoadError::Cache)?);
         let tokenizer = Arc::new(tokenizer);
         Ok(Loaded { model: Self { lm, tokenizer, workspace, compute: compute.clone() }, template, info, limits })
     }
@@ -72,9 +72,8 @@ impl LoadedModel {
 
     /// Copies keys and values of whole blocks.
     pub(super) fn copy_blocks(&self, copies: &[Copy]) {
-        let mut cache = self.workspace.cache();
         for &Copy { from, to } in copies {
-            cache.copy(from as usize, to as usize);
+            self.workspace.copy_block(from as usize, to as usize);
         }
     }
 

@@ -1,16 +1,15 @@
 //! Linear layers and norms.
 
-use std::sync::Arc;
-
 use burn::{module::Module, module::Param, tensor::Tensor};
-use synod_kernels::PackedMatrix;
+
+use super::Weight;
 
 /// A linear layer whose weights `[outputs, inputs]` stay in their quantised format: `y = x·Wᵀ + b`.
 #[derive(Module, Debug)]
 pub struct PackedLinear {
     /// `[outputs, inputs]`.
     #[module(skip)]
-    pub weight: Arc<PackedMatrix>,
+    pub weight: Weight,
     /// `[outputs]`.
     pub bias: Option<Param<Tensor<1>>>,
 }
@@ -19,6 +18,11 @@ impl PackedLinear {
     /// Width of what comes out.
     pub fn outputs(&self) -> usize {
         self.weight.rows()
+    }
+
+    /// Width of what goes in.
+    pub fn inputs(&self) -> usize {
+        self.weight.columns()
     }
 }
 

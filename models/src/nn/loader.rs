@@ -9,7 +9,7 @@ use burn::{
 use half::f16;
 use synod_kernels::{Format, PackError, PackedMatrix, Packer};
 
-use super::{PackedLinear, RmsNorm};
+use super::{PackedLinear, RmsNorm, Weight};
 use crate::gguf::{self, GgmlType, GgufError, GgufFile};
 
 /// Why weights could not be loaded.
@@ -51,7 +51,7 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    /// A loader that puts small tensors on `device`.
+    /// A loader that puts what it reads on `device`.
     pub fn new(file: &'a GgufFile, device: &Device) -> Self {
         Self { file, device: device.clone() }
     }
@@ -69,9 +69,18 @@ impl<'a> Loader<'a> {
     /// `name.weight` and, if there is one, `name.bias` as a linear layer.
     pub fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<PackedLinear, WeightError> {
         let weight = self.matrix(&format!("{name}.weight"), inputs, outputs)?;
+        let weight = Weight::place(weight, &self.device);
         let bias_name = format!("{name}.bias");
         let bias = if self.has(&bias_name) { Some(self.vector(&bias_name, outputs)?) } else { None };
         Ok(PackedLinear { weight, bias })
+    }
+
+    /// `name` as a linear layer, or the token embeddings where the file has none (a tied output head).
+    pub fn linear_or_tied(&self, name: &str, embeddings: &Arc<PackedMatrix>) -> Result<PackedLinear, WeightError> {
+        if self.has(&format!("{name}.weight")) {
+            return self.linear(name, embeddings.columns(), embeddings.rows());
+        }
+        Ok(PackedLinear { weight: Weight::place(embeddings.clone(), &self.device), bias: None })
     }
 
     /// `name.weight` as a norm.
@@ -79,7 +88,7 @@ impl<'a> Loader<'a> {
         Ok(RmsNorm { weight: self.vector(&format!("{name}.weight"), width)?, epsilon })
     }
 
-    /// `[outputs, inputs]`, packed in its own format. Unquantised matrices (F32, F16, BF16) are quantised to Q8_0, which
+    /// `[outputs, inputs]`, packed in its own format, in memory. Unquantised matrices (F32, F16, BF16) are quantised to Q8_0, which
     /// is as fine as the activations they meet.
     pub fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Arc<PackedMatrix>, WeightError> {
         let tensor = self.tensor(name, &[inputs, outputs])?;

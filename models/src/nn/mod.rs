@@ -12,6 +12,7 @@ mod linear;
 mod loader;
 pub mod ops;
 mod step;
+mod weight;
 
 pub use attention::{HeadNorms, SelfAttention};
 pub use feed_forward::FeedForward;
@@ -19,9 +20,12 @@ pub use head::{Embedding, OutputHead};
 pub use layer::DecoderLayer;
 pub use linear::{PackedLinear, RmsNorm};
 pub use loader::{Loader, WeightError};
+#[cfg(feature = "wgpu")]
+pub use ops::cube::DeviceMatrix;
 pub use step::{Step, Workspace};
 pub use synod_kernels::{
     attention::{Batch, BatchRow, Heads},
     elementwise::Gate,
     rope::{Pairs, Rope},
 };
+pub use weight::Weight;

@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use synod_kernels::{Activations, KvCache, Team, attention::Batch, rope::Angles, rope::Rope};
+use burn::tensor::Device;
+use synod_kernels::{Activations, KvCache, KvShape, Team, attention::Batch, rope::Angles, rope::Rope};
+
+#[cfg(feature = "wgpu")]
+use super::ops::cube::{BlockCache, Plan};
 
 /// One forward pass: the tokens of several sequences, each with any number of new ones (a ragged batch).
 #[derive(Debug)]
@@ -15,13 +19,23 @@ pub struct Step {
     pub angles: Vec<Angles>,
     /// Where it is computed.
     pub workspace: Arc<Workspace>,
+    /// The batch in the device's memory, from the first operation that needs it there.
+    #[cfg(feature = "wgpu")]
+    pub(super) plan: std::sync::OnceLock<Plan>,
 }
 
 impl Step {
     /// A pass over `batch` in `workspace`, for a model with these rotary embeddings.
     pub fn new(batch: Batch, outputs: Vec<usize>, ropes: &[Rope], workspace: &Arc<Workspace>) -> Self {
         let angles = ropes.iter().map(|rope| rope.angles(batch.rows.iter().map(|row| row.position))).collect();
-        Self { batch, outputs, angles, workspace: workspace.clone() }
+        Self {
+            batch,
+            outputs,
+            angles,
+            workspace: workspace.clone(),
+            #[cfg(feature = "wgpu")]
+            plan: std::sync::OnceLock::new(),
+        }
     }
 }
 
@@ -29,14 +43,25 @@ impl Step {
 #[derive(Debug)]
 pub struct Workspace {
     team: Arc<Team>,
-    cache: Mutex<KvCache>,
     activations: Mutex<Activations>,
+    cache: Cache,
+}
+
+/// Keys and values of past tokens, where their device reads them.
+#[derive(Debug)]
+enum Cache {
+    Host(Mutex<KvCache>),
+    #[cfg(feature = "wgpu")]
+    Device(Mutex<BlockCache>),
 }
 
 impl Workspace {
-    /// A workspace around a cache.
-    pub fn new(team: Arc<Team>, cache: KvCache) -> Self {
-        Self { team, cache: Mutex::new(cache), activations: Mutex::default() }
+    /// A workspace for a model on `device` with room for `blocks` blocks of keys and values.
+    ///
+    /// # Errors
+    /// When there is no address space for them.
+    pub fn new(team: Arc<Team>, device: &Device, shape: KvShape, blocks: usize) -> std::io::Result<Self> {
+        Ok(Self { team, activations: Mutex::default(), cache: Cache::new(device, shape, blocks)? })
     }
 
     /// The threads that compute.
@@ -44,13 +69,46 @@ impl Workspace {
         &self.team
     }
 
-    /// Keys and values of past tokens. Only one step runs at a time, so this never waits.
+    /// Keys and values of past tokens of a model on the CPU. Only one step runs at a time, so this never waits.
     pub fn cache(&self) -> MutexGuard<'_, KvCache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        match &self.cache {
+            Cache::Host(cache) => cache.lock().unwrap_or_else(PoisonError::into_inner),
+            #[cfg(feature = "wgpu")]
+            Cache::Device(_) => unreachable!("the cache is on the device of the activations"),
+        }
+    }
+
+    /// Keys and values of past tokens of a model on a device.
+    #[cfg(feature = "wgpu")]
+    pub(super) fn device_cache(&self) -> MutexGuard<'_, BlockCache> {
+        match &self.cache {
+            Cache::Device(cache) => cache.lock().unwrap_or_else(PoisonError::into_inner),
+            Cache::Host(_) => unreachable!("the cache is on the device of the activations"),
+        }
+    }
+
+    /// Copies keys and values of block `from` to block `to`.
+    pub fn copy_block(&self, from: usize, to: usize) {
+        match &self.cache {
+            Cache::Host(_) => self.cache().copy(from, to),
+            #[cfg(feature = "wgpu")]
+            Cache::Device(_) => self.device_cache().copy(from, to),
+        }
     }
 
     /// The buffer of quantised layer inputs.
     pub fn activations(&self) -> MutexGuard<'_, Activations> {
         self.activations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cache {
+    fn new(device: &Device, shape: KvShape, blocks: usize) -> std::io::Result<Self> {
+        #[cfg(feature = "wgpu")]
+        if *device != Device::flex() {
+            return Ok(Self::Device(Mutex::new(BlockCache::new(device, shape, blocks))));
+        }
+        let _ = device;
+        Ok(Self::Host(Mutex::new(KvCache::new(shape, blocks)?)))
     }
 }

@@ -33,8 +33,8 @@ impl std::fmt::Display for Contention {
 }
 
 pub(super) fn measure(bench: &EngineBench, store: &Store, context: &Context) -> Result<Contention, Failure> {
-    let team = open::engine(store, &bench.model, bench.threads, context)?;
-    let one = open::engine(store, &bench.model, 1, context)?;
+    let team = open::engine(store, &bench.model, bench.threads, bench.device, context)?;
+    let one = open::engine(store, &bench.model, 1, bench.device, context)?;
     let rate = |engine: &Engine, round: usize| -> Result<f64, Failure> {
         let prompt = work::prompt(engine, bench.prompt_tokens, round);
         Ok(work::run(engine, &prompt, work::options(bench.decode_tokens))?.rate())

@@ -46,6 +46,8 @@ pub(crate) struct EngineBench {
     /// How often to measure; the median is told
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
+    #[command(flatten)]
+    device: open::DeviceFlag,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -78,6 +80,7 @@ pub(super) async fn run(bench: Bench, context: Context) -> Result<(), Failure> {
 
 impl EngineBench {
     fn run(&self, store: &Store, context: &Context) -> Result<(), Failure> {
+        self.device.ready()?;
         open::path(store, &self.model, context)?; // a download is not loading
         match self.scenario {
             Scenario::Speed => self.tell(speed::measure(self, store, context)?, context),
@@ -90,7 +93,7 @@ impl EngineBench {
     }
 
     fn engine(&self, store: &Store, context: &Context) -> Result<Engine, Failure> {
-        open::engine(store, &self.model, self.threads, context)
+        open::engine(store, &self.model, self.threads, self.device, context)
     }
 
     fn tell<T: Serialize + std::fmt::Display>(&self, measured: T, context: &Context) -> Result<(), Failure> {

@@ -18,6 +18,7 @@ pub(super) struct Speed {
     decode_tok_s: f64,
     batched_decode_tok_s: f64,
     threads: usize,
+    device: &'static str,
     load_ms: u64,
     peak_rss_bytes: u64,
     prompt_tokens: usize,
@@ -39,7 +40,7 @@ impl std::fmt::Display for Speed {
 
 pub(super) fn measure(bench: &EngineBench, store: &Store, context: &Context) -> Result<Speed, Failure> {
     let started = Instant::now();
-    let engine = open::engine(store, &bench.model, bench.threads, context)?;
+    let engine = open::engine(store, &bench.model, bench.threads, bench.device, context)?;
     let load_ms = started.elapsed().as_millis() as u64;
     let prompt = |round: usize| work::prompt(&engine, bench.prompt_tokens, round);
     work::run(&engine, &prompt(0), work::options(bench.decode_tokens))?; // once to warm up
@@ -57,6 +58,7 @@ pub(super) fn measure(bench: &EngineBench, store: &Store, context: &Context) -> 
         decode_tok_s: median(decode),
         batched_decode_tok_s: median(batched),
         threads: threads(bench.threads),
+        device: engine.options().device.name(),
         load_ms,
         peak_rss_bytes: peak_rss_bytes(),
         prompt_tokens: bench.prompt_tokens,

@@ -34,6 +34,8 @@ pub(crate) struct Generate {
     /// The most tokens to write
     #[arg(long, value_name = "N", default_value_t = 256)]
     max_tokens: usize,
+    #[command(flatten)]
+    device: open::DeviceFlag,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -48,7 +50,7 @@ struct Generated {
 
 pub(super) fn run(generate: &Generate, store: &Store, context: &Context) -> Result<(), Failure> {
     let messages = open::messages(&generate.messages)?;
-    let engine = open::engine(store, &generate.model, 0, context)?;
+    let engine = open::engine(store, &generate.model, 0, generate.device, context)?;
     let pieces = engine.template().render_pieces(&messages).map_err(open::unusable)?;
     let greedy = Sampling::greedy();
     let sampling = match generate.greedy {

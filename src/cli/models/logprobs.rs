@@ -22,6 +22,8 @@ pub(crate) struct Logprobs {
     /// How many of the likeliest tokens to tell, for each position
     #[arg(long, value_name = "N", default_value_t = 5)]
     top: usize,
+    #[command(flatten)]
+    device: open::DeviceFlag,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -39,7 +41,7 @@ struct Position {
 
 pub(super) fn run(logprobs: &Logprobs, store: &Store, context: &Context) -> Result<(), Failure> {
     let ids: Vec<u32> = open::json(&logprobs.ids_file, "a list of token ids, such as [1, 2, 3]")?;
-    let engine = open::engine(store, &logprobs.model, 0, context)?;
+    let engine = open::engine(store, &logprobs.model, 0, logprobs.device, context)?;
     let positions = engine.score(ids, logprobs.top).map_err(open::unusable)?;
     let positions: Vec<_> = positions.into_iter().map(|top| Position { top }).collect();
     if logprobs.json {

@@ -4,9 +4,11 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::DeserializeOwned;
 use synod_models::{
-    engine::{Compute, Engine, EngineOptions},
+    engine::{Compute, Device, Engine, EngineOptions},
     gguf::GgufFile,
     store::{Kind, ModelFiles, Store, StoreError},
     text::ChatMessage,
@@ -41,10 +43,40 @@ pub(crate) fn file(store: &Store, name: &str, context: &Context) -> Result<GgufF
     GgufFile::open(&path(store, name, context)?).map_err(unusable)
 }
 
-/// The model, loaded, on `threads` threads (0 for one a core).
-pub(crate) fn engine(store: &Store, name: &str, threads: usize, context: &Context) -> Result<Engine, Failure> {
+/// `--device`
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct DeviceFlag {
+    /// What to compute on
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device_parser())]
+    device: Device,
+}
+
+fn device_parser() -> impl TypedValueParser<Value = Device> {
+    let names = [Device::Cpu, Device::Wgpu].map(Device::name);
+    PossibleValuesParser::new(names).try_map(|name| Device::from_name(&name).ok_or("no such device"))
+}
+
+impl DeviceFlag {
+    /// The device, which this build and this machine have.
+    pub(crate) fn ready(self) -> Result<Device, Failure> {
+        match self.device.open() {
+            Ok(_) => Ok(self.device),
+            Err(error) => Err(unusable(error).hint("or use --device cpu")),
+        }
+    }
+}
+
+/// The model, loaded, on `threads` threads (0 for one a core) or a GPU.
+pub(crate) fn engine(
+    store: &Store,
+    name: &str,
+    threads: usize,
+    device: DeviceFlag,
+    context: &Context,
+) -> Result<Engine, Failure> {
+    let device = device.ready()?; // a model may have to be fetched
     let path = path(store, name, context)?;
-    Engine::load(&path, &Compute::new(threads), EngineOptions::standard()).map_err(unusable)
+    Engine::load(&path, &Compute::new(threads), EngineOptions { device, ..EngineOptions::standard() }).map_err(unusable)
 }
 
 /// What a JSON file holds; `what` says what it should.
