@@ -307,12 +307,12 @@ async fn an_answer_under_a_schema_is_valid_under_it() {
 async fn a_grammar_that_cannot_be_enforced_is_refused_with_its_place() {
     let (_node, client, _turn) = node().await;
     let refused = |kind| ask(&client, vec![first(under(kind))]);
-    let unknown = r#"{"type": "string", "contentEncoding": "base64"}"#.to_owned();
+    let unknown = r#"{"type": "string", "not": {"const": "a"}}"#.to_owned();
     check_refused(
         refused(grammar::Kind::JsonSchema(unknown)).await,
         Code::InvalidArgument,
         "GRAMMAR_REFUSED",
-        "contentEncoding",
+        "`not` cannot be enforced",
     );
     check_refused(
         refused(grammar::Kind::Regex("[".to_owned())).await,

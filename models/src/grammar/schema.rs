@@ -3,6 +3,7 @@
 //! llguidance passes over keywords it does not know, and follows some only where others stand beside them. [`prepare`]
 //! refuses all of that with the place where it stands, and bounds numbers, which a small model can write without end.
 
+mod format;
 mod keyword;
 mod literal;
 mod place;
@@ -110,6 +111,7 @@ impl Check {
             }
         }
         check_combinations(members, at)?;
+        format::narrow(members);
         if !within.combined {
             literal::bound_numbers(members);
         }
