@@ -8,7 +8,7 @@ use crate::{format::BLOCK, tile::tile_at};
 /// Rows of activations, int8 with one f32 scale per 32 values: `x ≈ scale · q`, q from −127 to 127, rounded to nearest
 /// even. Finer than ggml's Q8_0 (an f16 scale) and Q8_K (a scale per 256).
 ///
-/// They lie as the kernels read them: rows in tiles (see [`crate::tile`]), in a tile block by block, in a block row by
+/// They lie as the kernels read them: rows in tiles (`tile/mod.rs`), in a tile block by block, in a block row by
 /// row, one cache line each.
 #[derive(Debug, Default)]
 pub struct Activations {
