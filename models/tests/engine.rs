@@ -123,6 +123,20 @@ fn parts_that_come_late_write_what_one_prompt_writes() {
 }
 
 #[test]
+fn a_part_that_the_cache_holds_is_as_good_as_computed() {
+    let ids = prompt(&ENGINE, 6, 90);
+    let text = run(&ENGINE, &ids, options(20)).0;
+    // All of the first part is known, so that nothing is computed before the second comes.
+    let mut sequence = ENGINE.open(options(20)).unwrap();
+    sequence.prompt.append(&ids[..40]).unwrap();
+    pause();
+    sequence.prompt.append(&ids[40..]).unwrap();
+    sequence.prompt.finish().unwrap();
+    let (again, finished) = read(sequence.events).unwrap();
+    assert_eq!((again, finished.cached_prompt_tokens >= 39), (text, true));
+}
+
+#[test]
 fn guesses_change_speed_but_not_text() {
     let mut ids = prompt(&ENGINE, 5, 60);
     ids.extend(ids.clone()); // something to find again

@@ -44,12 +44,6 @@ pub(super) struct Share {
     pub(super) guess: Guess,
 }
 
-impl Plan {
-    pub(super) fn is_empty(&self) -> bool {
-        self.shares.is_empty()
-    }
-}
-
 impl Scheduler {
     /// Lets waiting sequences in, in order, as long as there are places and memory.
     pub(super) fn admit(&mut self) {

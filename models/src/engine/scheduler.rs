@@ -102,10 +102,12 @@ impl Scheduler {
         while self.take_commands(idle).is_ok() {
             self.drop_abandoned();
             self.admit();
-            let plan = self.plan();
-            idle = plan.is_empty() && !self.make_room();
-            if !plan.is_empty() {
-                self.step(plan);
+            let Plan { shares, copies } = self.plan();
+            // Also where nobody computes: whoever was moved over a block relies on it.
+            self.model.copy_blocks(&copies);
+            idle = shares.is_empty() && !self.make_room();
+            if !shares.is_empty() {
+                self.step(&shares);
             }
             self.counters.running.store(self.running.len(), Relaxed);
         }
@@ -172,11 +174,9 @@ impl Scheduler {
         self.cache.release(place, sequence.computed());
     }
 
-    fn step(&mut self, plan: Plan) {
-        let Plan { shares, copies } = plan;
-        self.model.copy_blocks(&copies);
+    fn step(&mut self, shares: &[Share]) {
         let (mut batch, mut tokens, mut outputs) = (Batch::default(), Vec::new(), Vec::new());
-        for share in &shares {
+        for share in shares {
             let sequence = &mut self.running[share.index];
             sequence.begin();
             let end = sequence.cached + share.rows;
@@ -202,7 +202,7 @@ impl Scheduler {
         if decode_only {
             self.times.measured(tokens.len(), seconds);
         }
-        self.draw(&shares, logits);
+        self.draw(shares, logits);
     }
 
     /// Draws the tokens that a step was computed for.
