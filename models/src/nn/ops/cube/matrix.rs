@@ -1,11 +1,13 @@
 //! Quantised weights in the device's memory.
 
+use std::ops::Range;
+
 use burn::{
     backend::Cube,
     tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use burn_cubecl::tensor::CubeTensor;
-use synod_kernels::{Format, PackedMatrix};
+use synod_kernels::{Format, PackedMatrix, format::PANEL_ROWS};
 
 use super::on_cube;
 
@@ -29,6 +31,16 @@ pub(super) struct Coding {
 }
 
 impl Coding {
+    /// Bits of a code above its low nibble.
+    pub(super) const fn above(self) -> usize {
+        self.bits - 4
+    }
+
+    /// How many codes' upper bits a word holds.
+    pub(super) const fn codes_above(self) -> usize {
+        32 / self.above()
+    }
+
     fn of(format: Format) -> Self {
         let scales = if format == Format::Q6_K { 2 } else { 1 };
         Self { bits: format.bits(), offset: format.offset(), scales, has_min: format.has_min() }
@@ -39,8 +51,8 @@ impl Coding {
 /// the outputs come last:
 ///
 /// ```text
-/// words   [columns / 32, bits, rows]    u32: four words of the codes' low nibbles, eight weights each, lowest first; then
-///                                       what is above them, bits − 4 of each weight, in the same order
+/// low     [columns / 32, rows, 4]       u32: the low nibbles of eight codes each, lowest first
+/// high    [columns / 32, bits − 4, rows] u32: what is above them, in the same order
 /// scales  [columns / 32, 1 or 2, rows]  f32, the two levels of the K-quants multiplied out
 /// mins    [columns / 32, rows]          f32, in formats that have them
 /// ```
@@ -57,7 +69,9 @@ pub struct DeviceMatrix {
 pub(super) struct Slab {
     pub(super) first: usize,
     pub(super) rows: usize,
-    pub(super) words: CubeTensor,
+    pub(super) low: CubeTensor,
+    /// In formats of more than 4 bits.
+    pub(super) high: Option<CubeTensor>,
     pub(super) scales: CubeTensor,
     pub(super) mins: Option<CubeTensor>,
 }
@@ -92,48 +106,52 @@ impl DeviceMatrix {
 }
 
 impl Slab {
-    fn upload(matrix: &PackedMatrix, coding: Coding, range: std::ops::Range<usize>, device: &Device) -> Self {
+    fn upload(matrix: &PackedMatrix, coding: Coding, range: Range<usize>, device: &Device) -> Self {
         let (rows, blocks) = (range.len(), matrix.columns() / BLOCK);
-        let mut words = vec![0u32; blocks * coding.bits * rows];
-        let mut scales = vec![0f32; blocks * coding.scales * rows];
+        let mut low = vec![0u32; blocks * rows * 4];
+        let mut high = vec![0u32; blocks * rows * coding.above()];
+        let mut scales = vec![0f32; blocks * rows * coding.scales];
         let mut mins = vec![0f32; if coding.has_min { blocks * rows } else { 0 }];
-        for (row, source) in range.clone().enumerate() {
-            for block in 0..blocks {
-                let weights = matrix.block(source, block);
-                for (word, value) in to_words(&weights.codes, coding.bits).into_iter().take(coding.bits).enumerate() {
-                    words[(block * coding.bits + word) * rows + row] = value;
+        // Panels hold 16 rows: all their blocks are read before the next one's.
+        for panel in range.clone().step_by(PANEL_ROWS) {
+            let sources = panel..(panel + PANEL_ROWS).min(range.end);
+            for (block, source) in (0..blocks).flat_map(|block| sources.clone().map(move |row| (block, row))) {
+                let (weights, row) = (matrix.block(source, block), source - range.start);
+                let at = |part: usize, parts: usize| (block * parts + part) * rows + row;
+                for (k, code) in weights.codes.into_iter().map(u32::from).enumerate() {
+                    low[(block * rows + row) * 4 + k / 8] |= (code & 15) << (k % 8 * 4);
+                    if coding.above() > 0 {
+                        let each = coding.codes_above();
+                        high[at(k / each, coding.above())] |= (code >> 4) << (k % each * coding.above());
+                    }
                 }
                 for (index, &scale) in weights.scales[..coding.scales].iter().enumerate() {
-                    scales[(block * coding.scales + index) * rows + row] = scale;
+                    scales[at(index, coding.scales)] = scale;
                 }
                 if coding.has_min {
-                    mins[block * rows + row] = weights.min;
+                    mins[at(0, 1)] = weights.min;
                 }
             }
         }
-        let floats = |values: Vec<f32>| {
-            let length = values.len();
-            on_cube(Tensor::<1>::from_data(TensorData::new(values, [length]), device).try_into_primitive::<Cube>())
-        };
-        let length = words.len();
-        let words = Tensor::<1, Int>::from_data(TensorData::new(words, [length]), (device, DType::U32));
-        let words = on_cube(words.try_into_primitive::<Cube>());
-        let (scales, mins) = (floats(scales), coding.has_min.then(|| floats(mins)));
-        Self { first: range.start, rows, words, scales, mins }
+        Self {
+            first: range.start,
+            rows,
+            low: words(low, device),
+            high: (coding.above() > 0).then(|| words(high, device)),
+            scales: floats(scales, device),
+            mins: coding.has_min.then(|| floats(mins, device)),
+        }
     }
 }
 
-/// A block's codes in `bits` words.
-fn to_words(codes: &[u8; BLOCK], bits: usize) -> [u32; 8] {
-    let mut words = [0; 8];
-    let high = bits - 4;
-    for (k, &code) in codes.iter().enumerate() {
-        let code = u32::from(code);
-        words[k / 8] |= (code & 15) << (k % 8 * 4);
-        if high > 0 {
-            let each = BLOCK / high;
-            words[4 + k / each] |= (code >> 4) << (k % each * high);
-        }
-    }
-    words
+fn words(values: Vec<u32>, device: &Device) -> CubeTensor {
+    let length = values.len();
+    let tensor = Tensor::<1, Int>::from_data(TensorData::new(values, [length]), (device, DType::U32));
+    on_cube(tensor.try_into_primitive::<Cube>())
+}
+
+fn floats(values: Vec<f32>, device: &Device) -> CubeTensor {
+    let length = values.len();
+    let tensor = Tensor::<1>::from_data(TensorData::new(values, [length]), device);
+    on_cube(tensor.try_into_primitive::<Cube>())
 }
