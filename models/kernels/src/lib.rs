@@ -6,6 +6,7 @@
 //! runs is found at run time ([`Isa`]) and can be forced with `SYNOD_ISA`.
 
 pub mod activations;
+mod arena;
 pub mod attention;
 pub mod elementwise;
 pub mod format;
@@ -19,6 +20,7 @@ mod team;
 mod tile;
 
 pub use activations::Activations;
+pub use arena::Arena;
 pub use format::Format;
 pub use isa::Isa;
 pub use kv::{BLOCK_TOKENS, KvCache, KvShape};

@@ -102,7 +102,7 @@ const ITEM_BYTES: usize = 768 << 10;
 /// Activations that pass over the panels of an item together, in bytes.
 const STRETCH_BYTES: usize = 1 << 20;
 /// Items of a thread at the least, so that threads that start late or run slowly are made up for.
-const ITEMS: usize = 12;
+const ITEMS: usize = 64;
 /// From so many rows on a panel is unpacked once for all tiles.
 const UNPACK_ROWS: usize = 3 * MAX_ROWS;
 

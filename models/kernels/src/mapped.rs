@@ -38,7 +38,7 @@ impl MappedFile {
     /// Lets the system drop the whole pages inside `range` from this process; reading them again fetches them from the
     /// file. Pages that are only partly inside stay. It is advice: what the system refuses costs memory, nothing else.
     pub fn release(&self, range: Range<usize>) {
-        let Some(pages) = whole_pages(self.map.as_ptr() as usize, &range, self.map.len(), page_size()) else { return };
+        let Some(pages) = whole_pages(self.map.as_ptr() as usize, &range, self.map.len()) else { return };
         self.drop_pages(&pages);
     }
 
@@ -54,8 +54,12 @@ impl MappedFile {
     fn drop_pages(&self, _pages: &Range<usize>) {}
 }
 
-/// The part of `range` (offsets into a mapping of `len` bytes at address `base`) that is made of whole pages.
-fn whole_pages(base: usize, range: &Range<usize>, len: usize, page: usize) -> Option<Range<usize>> {
+/// The part of `range` (offsets into a mapping of `len` bytes at address `base`) that is made of the system's whole pages.
+pub(crate) fn whole_pages(base: usize, range: &Range<usize>, len: usize) -> Option<Range<usize>> {
+    pages_within(base, range, len, page_size())
+}
+
+fn pages_within(base: usize, range: &Range<usize>, len: usize, page: usize) -> Option<Range<usize>> {
     let first = base.checked_add(range.start)?.checked_next_multiple_of(page)? - base;
     let end = base.checked_add(range.end.min(len))?;
     let last = (end - end % page).checked_sub(base)?;
@@ -108,10 +112,10 @@ mod tests {
 
     #[test]
     fn only_whole_pages_inside_the_range_are_released() {
-        assert_eq!(whole_pages(0x1000, &(1..0x2fff), 0x10_000, 0x1000), Some(0x1000..0x2000));
-        assert_eq!(whole_pages(0x1000, &(0..0x3000), 0x10_000, 0x1000), Some(0..0x3000));
-        assert_eq!(whole_pages(0x1000, &(1..0xfff), 0x10_000, 0x1000), None);
-        assert_eq!(whole_pages(0x1000, &(0..usize::MAX), 0x2800, 0x1000), Some(0..0x2000));
-        assert_eq!(whole_pages(0x1000, &(usize::MAX..usize::MAX), 0x2800, 0x1000), None);
+        assert_eq!(pages_within(0x1000, &(1..0x2fff), 0x10_000, 0x1000), Some(0x1000..0x2000));
+        assert_eq!(pages_within(0x1000, &(0..0x3000), 0x10_000, 0x1000), Some(0..0x3000));
+        assert_eq!(pages_within(0x1000, &(1..0xfff), 0x10_000, 0x1000), None);
+        assert_eq!(pages_within(0x1000, &(0..usize::MAX), 0x2800, 0x1000), Some(0..0x2000));
+        assert_eq!(pages_within(0x1000, &(usize::MAX..usize::MAX), 0x2800, 0x1000), None);
     }
 }

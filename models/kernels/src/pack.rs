@@ -1,9 +1,9 @@
 //! Weights from the file's rows of blocks into panels.
 
 use half::f16;
-use memmap2::MmapMut;
 
 use crate::{
+    arena::{Arena, Piece},
     format::{BLOCK, Format, PANEL_ROWS},
     tile::Panel,
 };
@@ -52,7 +52,7 @@ pub struct PackedMatrix {
     format: Format,
     rows: usize,
     columns: usize,
-    panels: MmapMut,
+    panels: Piece,
 }
 
 impl std::fmt::Debug for PackedMatrix {
@@ -64,7 +64,7 @@ impl std::fmt::Debug for PackedMatrix {
 impl PackedMatrix {
     /// Packs rows as they lie in the file, one after the other.
     pub fn pack(format: Format, rows: usize, columns: usize, data: &[u8]) -> Result<Self, PackError> {
-        let mut packer = Packer::new(format, rows, columns)?;
+        let mut packer = Packer::new(&Arena::default(), format, rows, columns)?;
         let expected = rows * format.file_row_bytes(columns);
         if data.len() != expected {
             return Err(PackError::Bytes { found: data.len(), expected });
@@ -186,15 +186,13 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Room for a matrix `[rows, columns]`.
-    pub fn new(format: Format, rows: usize, columns: usize) -> Result<Self, PackError> {
+    /// Room in `arena` for a matrix `[rows, columns]`.
+    pub fn new(arena: &Arena, format: Format, rows: usize, columns: usize) -> Result<Self, PackError> {
         if columns == 0 || !columns.is_multiple_of(format.file_block()) {
             return Err(PackError::Columns { columns, block: format.file_block() });
         }
         let bytes = rows.div_ceil(PANEL_ROWS) * format.panel_bytes(columns);
-        let panels = MmapMut::map_anon(bytes.max(1)).map_err(PackError::Memory)?;
-        #[cfg(target_os = "linux")]
-        let _ = panels.advise(memmap2::Advice::HugePage); // only a hint: without it, more TLB misses
+        let panels = arena.piece(bytes).map_err(PackError::Memory)?;
         Ok(Self { matrix: PackedMatrix { format, rows, columns, panels } })
     }
 

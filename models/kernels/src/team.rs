@@ -1,11 +1,13 @@
 //! A small team of threads that runs the phases of a step.
 //!
-//! A phase is a number of items and a function of the item's index. The caller takes items too, so a phase never waits
-//! for a thread that the machine is busy elsewhere with: a member that has not joined when the items run out is left out.
+//! A phase is a number of items and a function of the item's index. Each thread begins with its own share of them, items
+//! that lie side by side, and goes on with what is left of the others': memory streams in order, and nobody is waited for
+//! who has not begun. The caller takes items too: a member that has not joined when the items run out is left out.
 //! One that has joined and is stopped in the middle does hold the phase up; where that happens often, the caller works
 //! alone for a while ([`Guard`]). Between phases members spin for some tens of microseconds, then sleep.
 
 use std::{
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*},
@@ -41,10 +43,17 @@ impl std::fmt::Debug for Team {
 struct Shared {
     /// Bit 63: a phase is open. Bits 32..63: its number. Bits 0..32: members at work in it.
     state: AtomicU64,
-    next: AtomicUsize,
+    shares: Box<[Share]>,
     job: Mutex<Job>,
     stop: AtomicBool,
     asleep: AtomicUsize,
+}
+
+/// The next item of one thread's share; on a cache line of its own, since each thread counts its own up.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share {
+    next: AtomicUsize,
 }
 
 /// The open phase's work. Only read by members that joined it, and the phase is not over before they left.
@@ -72,7 +81,7 @@ impl Team {
         let idle: *const (dyn Fn(usize) + Sync) = &|_| ();
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
+            shares: (0..threads.max(1)).map(|_| Share::default()).collect(),
             job: Mutex::new(Job { items: 0, run: idle }),
             stop: AtomicBool::new(false),
             asleep: AtomicUsize::new(0),
@@ -81,7 +90,7 @@ impl Team {
             .filter_map(|index| {
                 let shared = shared.clone();
                 let builder = std::thread::Builder::new().name(format!("synod-team-{index}"));
-                let handle = builder.spawn(move || member(&shared)).ok()?;
+                let handle = builder.spawn(move || member(&shared, index)).ok()?;
                 Some((handle.thread().clone(), handle))
             })
             .collect();
@@ -111,14 +120,16 @@ impl Team {
         // SAFETY: only the lifetime is erased: the phase is closed and empty before this function returns.
         let run = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
         *lock(&shared.job) = Job { items, run };
-        shared.next.store(0, Relaxed);
+        for (share, of) in shared.shares.iter().enumerate() {
+            of.next.store(shared.share(share, items).start, Relaxed);
+        }
         let number = ((shared.state.load(Relaxed) & !OPEN) >> 32) + 1;
         shared.state.store(OPEN | ((number << 32) & !OPEN), SeqCst);
         if shared.asleep.load(SeqCst) > 0 {
             self.members.iter().for_each(|(thread, _)| thread.unpark());
         }
         let closed = CloseOnDrop(shared);
-        take_items(shared, items, f);
+        take_items(shared, 0, items, f);
         let done = Instant::now();
         drop(closed);
         guard.waited(done, Instant::now());
@@ -151,18 +162,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take_items(shared: &Shared, items: usize, f: &(dyn Fn(usize) + Sync)) {
-    loop {
-        let item = shared.next.fetch_add(1, Relaxed);
-        if item >= items {
-            return;
+impl Shared {
+    /// The items of one share.
+    fn share(&self, share: usize, items: usize) -> Range<usize> {
+        let count = self.shares.len();
+        items * share / count..items * (share + 1) / count
+    }
+}
+
+/// Takes the items of the own share, then those that are left of the others'.
+fn take_items(shared: &Shared, own: usize, items: usize, f: &(dyn Fn(usize) + Sync)) {
+    let count = shared.shares.len();
+    for share in (own..count).chain(0..own) {
+        let end = shared.share(share, items).end;
+        loop {
+            let item = shared.shares[share].next.fetch_add(1, Relaxed);
+            if item >= end {
+                break;
+            }
+            f(item);
         }
-        f(item);
     }
 }
 
 /// A member's life: wait for an open phase it has not been in, join, take items, leave.
-fn member(shared: &Shared) {
+fn member(shared: &Shared, index: usize) {
     let mut last = 0;
     let mut spins = 0;
     while !shared.stop.load(Relaxed) {
@@ -188,7 +212,7 @@ fn member(shared: &Shared) {
             let leave = LeaveOnDrop(shared);
             let Job { items, run } = *lock(&shared.job);
             // SAFETY: we are counted in the open phase, so `Team::run` has not returned and the function lives.
-            take_items(shared, items, unsafe { &*run });
+            take_items(shared, index, items, unsafe { &*run });
             drop(leave);
         }
     }

@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use half::f16;
-use synod_kernels::{Format, PackError, PackedMatrix, Packer};
+use synod_kernels::{Arena, Format, PackError, PackedMatrix, Packer};
 
 use super::{PackedLinear, RmsNorm, Weight};
 use crate::gguf::{self, GgmlType, GgufError, GgufFile};
@@ -48,12 +48,13 @@ pub enum WeightError {
 pub struct Loader<'a> {
     file: &'a GgufFile,
     device: Device,
+    arena: Arena,
 }
 
 impl<'a> Loader<'a> {
     /// A loader that puts what it reads on `device`.
     pub fn new(file: &'a GgufFile, device: &Device) -> Self {
-        Self { file, device: device.clone() }
+        Self { file, device: device.clone(), arena: Arena::default() }
     }
 
     /// Where tensors are put.
@@ -104,7 +105,7 @@ impl<'a> Loader<'a> {
             GgmlType::F32 | GgmlType::F16 | GgmlType::BF16 => Format::Q8_0,
         };
         let failed = |source| WeightError::Pack { name: name.to_owned(), source };
-        let mut packer = Packer::new(format, outputs, inputs).map_err(failed)?;
+        let mut packer = Packer::new(&self.arena, format, outputs, inputs).map_err(failed)?;
         if matches!(tensor.ty, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16) {
             packer.pack_all(&to_q8_0(tensor.ty, tensor.data, inputs)?, |_| {});
         } else {

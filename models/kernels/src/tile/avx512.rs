@@ -10,8 +10,9 @@ use crate::{
     format::{BLOCK, Format},
 };
 
-/// How far ahead of the codes in use to prefetch, in bytes.
-const AHEAD: usize = 2048;
+/// How far ahead of the codes in use to prefetch into the first-level cache, in bytes. The second-level cache is a whole
+/// panel ahead: a core has too few line fill buffers to cover the latency of memory while it computes.
+const AHEAD: usize = 1024;
 
 /// Runs `$body` for each row: unrolled by hand, since a loop that the compiler leaves a loop keeps its sums in memory.
 macro_rules! each_row {
@@ -111,12 +112,19 @@ unsafe fn tile<const F: u8, const R: usize>(panel: Panel<'_>, x: RowTile<'_>, ou
     let format = Format::ALL[F as usize];
     let mut sums = [_mm512_setzero_ps(); R];
     let mut supers = Supers::new();
+    let next = panel.bytes.as_ptr_range().end;
+    let share = panel.bytes.len() / (panel.columns / BLOCK);
     for block in 0..panel.columns / BLOCK {
         // SAFETY: `block` is one of the panel's, its lines are the tile's; a prefetch may point anywhere.
         unsafe {
             let code = panel.bytes.as_ptr().add(block * format.code_bytes());
             for line in 0..format.code_bytes().div_ceil(64) {
                 _mm_prefetch::<_MM_HINT_T0>(code.wrapping_add(AHEAD + line * 64).cast());
+            }
+            if R < MAX_ROWS {
+                for line in 0..=format.code_bytes().div_ceil(64) {
+                    _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(block * share + line * 64).cast());
+                }
             }
             let scales = load_scales::<F>(panel, block, &mut supers);
             let weights = load_codes::<F>(code);
