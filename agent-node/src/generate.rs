@@ -31,7 +31,7 @@ pub(crate) async fn admit(
     limits: &ServiceLimits,
 ) -> Result<Admitted, NodeError> {
     let start = first(requests.message().await?)?;
-    let Order { model, run_id, messages, options } = Order::try_new(start, limits)?;
+    let Order { model, run_id, messages, options, quoted_parts } = Order::try_new(start, limits)?;
     let engine = host.engine(&model)?.clone();
     let max_tokens = options.max_tokens;
     let sequence = match &options.grammar {
@@ -44,7 +44,7 @@ pub(crate) async fn admit(
     };
     let run_id = shorten(&run_id);
     tracing::debug!(model, run_id, "sequence opened");
-    Ok(Admitted { sequence, prompt: Prompt { engine, messages, max_tokens, assembly: None } })
+    Ok(Admitted { sequence, prompt: Prompt { engine, messages, max_tokens, quoted_parts, assembly: None } })
 }
 
 fn first(request: Option<GenerateRequest>) -> Result<GenerateStart, NodeError> {
@@ -137,6 +137,7 @@ struct Prompt {
     engine: Engine,
     messages: Vec<ChatMessage>,
     max_tokens: usize,
+    quoted_parts: usize,
     /// Begun by the first part.
     assembly: Option<Assembly>,
 }
@@ -148,10 +149,10 @@ impl Prompt {
             Some(assembly) => assembly,
             None => {
                 let rendered = self.engine.template().render_open(&self.messages)?;
-                Assembly::new(rendered, self.engine.info().context_length, self.max_tokens)
+                Assembly::new(rendered, self.engine.info().context_length, self.max_tokens, self.quoted_parts)
             }
         };
-        let ids = assembly.push(part, self.engine.tokenizer());
+        let ids = assembly.push(part, self.engine.tokenizer())?;
         self.assembly = Some(assembly);
         Ok(ids)
     }
@@ -160,7 +161,7 @@ impl Prompt {
     fn complete(self) -> Result<Completed, NodeError> {
         let tokenizer = self.engine.tokenizer();
         match self.assembly {
-            Some(assembly) => Ok(assembly.complete(tokenizer)),
+            Some(assembly) => Ok(assembly.complete(tokenizer)?),
             None => {
                 let pieces = self.engine.template().render_pieces(&self.messages)?;
                 Ok(Completed { ids: whole(&pieces, tokenizer), cuts: Vec::new() })

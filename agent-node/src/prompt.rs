@@ -4,6 +4,9 @@
 //! and the next begins depends on the parts and their order alone, never on when they come: the same request always gives
 //! the same token ids.
 
+mod quote;
+
+use quote::Quote;
 use synod_models::text::{Piece, Tokenizer};
 use synod_proto::v1::QuotedCut;
 
@@ -44,6 +47,8 @@ pub(crate) enum Part {
         text: String,
         /// The most tokens they may take; none to share what room there is.
         allotment: Option<usize>,
+        /// Whether they go on in the next part.
+        more: bool,
     },
 }
 
@@ -67,20 +72,38 @@ pub(crate) struct Assembly {
     context_length: usize,
     /// Tokens kept free for the answer when quoted parts share the room.
     reserve: usize,
+    /// Quoted parts that were announced: they get their shares as they come.
+    announced: usize,
+    /// The quoted text that goes on in the next part.
+    open: Option<Quote>,
     /// Tokens that the engine has.
     sent: usize,
     /// Quoted parts so far.
     quoted: usize,
-    /// From the first quoted part without an allotment on.
+    /// From the first quoted part on that has no allotment and was not announced.
     held: Vec<Held>,
     cuts: Vec<QuotedCut>,
 }
+
+/// Tokens kept free for text between and after quoted parts that get their shares before it is known.
+const TEXT_ROOM: usize = 512;
 
 /// A part that waits until the room is known.
 #[derive(Debug)]
 enum Held {
     Text(Vec<u32>),
     Quoted { index: usize, ids: Vec<u32>, most: usize },
+}
+
+/// Why a prompt in parts cannot be what the same prompt in whole is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PartError {
+    /// Something else came where a quoted text was to go on.
+    #[error("a quoted text with `more` must be followed by its next part, quoted too")]
+    Unfinished,
+    /// The tokens of the pieces are not those of the whole.
+    #[error("this model's tokenizer reads the text otherwise in pieces than in whole: send it whole")]
+    Unstable,
 }
 
 /// The end of a prompt.
@@ -93,15 +116,31 @@ pub(crate) struct Completed {
 }
 
 impl Assembly {
-    /// `max_tokens` is what the answer may take; a quarter of the context at most is kept free for it.
-    pub(crate) fn new((before, after): (Vec<Piece>, Vec<Piece>), context_length: usize, max_tokens: usize) -> Self {
+    /// `max_tokens` is what the answer may take; a quarter of the context at most is kept free for it. `announced` is how
+    /// many quoted parts without an allotment will come, or 0.
+    pub(crate) fn new(
+        (before, after): (Vec<Piece>, Vec<Piece>),
+        context_length: usize,
+        max_tokens: usize,
+        announced: usize,
+    ) -> Self {
         let reserve = max_tokens.min(context_length / 4).max(1);
-        let (held, cuts) = (Vec::new(), Vec::new());
-        Self { before: Some(before), after, context_length, reserve, sent: 0, quoted: 0, held, cuts }
+        Self {
+            before: Some(before),
+            after,
+            context_length,
+            reserve,
+            announced,
+            open: None,
+            sent: 0,
+            quoted: 0,
+            held: Vec::new(),
+            cuts: Vec::new(),
+        }
     }
 
     /// Takes the next part; what it gives goes to the engine at once.
-    pub(crate) fn push(&mut self, part: Part, tokenizer: &impl PromptTokenizer) -> Vec<u32> {
+    pub(crate) fn push(&mut self, part: Part, tokenizer: &impl PromptTokenizer) -> Result<Vec<u32>, PartError> {
         let ids = match (self.before.take(), part) {
             // The conversation and text that directly follows it are one run.
             (Some(mut pieces), Part::Text(text)) => {
@@ -110,35 +149,72 @@ impl Assembly {
             }
             (Some(pieces), quoted @ Part::Quoted { .. }) => {
                 let mut ids = whole(&pieces, tokenizer);
-                ids.extend(self.take(quoted, tokenizer));
-                ids
+                self.sent += ids.len();
+                let rest = self.take(quoted, tokenizer)?;
+                self.sent += rest.len();
+                ids.extend(rest);
+                return Ok(ids);
             }
-            (None, part) => self.take(part, tokenizer),
+            (None, part) => self.take(part, tokenizer)?,
         };
         self.sent += ids.len();
-        ids
+        Ok(ids)
     }
 
-    fn take(&mut self, part: Part, tokenizer: &impl PromptTokenizer) -> Vec<u32> {
-        let untrusted = |text| tokenizer.encode(&[Piece::untrusted(text)]);
-        let held = match part {
-            Part::Text(text) if self.held.is_empty() => return untrusted(text),
-            Part::Text(text) => Held::Text(untrusted(text)),
-            Part::Quoted { text, allotment } => {
-                let (index, ids) = (self.quoted, untrusted(text));
-                self.quoted += 1;
-                match allotment {
-                    Some(most) if self.held.is_empty() => return self.cut(index, ids, most, tokenizer),
-                    most => Held::Quoted { index, ids, most: most.unwrap_or(usize::MAX) },
+    fn take(&mut self, part: Part, tokenizer: &impl PromptTokenizer) -> Result<Vec<u32>, PartError> {
+        let (text, allotment, more) = match part {
+            Part::Text(_) if self.open.is_some() => return Err(PartError::Unfinished),
+            Part::Text(text) => {
+                let ids = tokenizer.encode(&[Piece::untrusted(text)]);
+                if self.held.is_empty() {
+                    return Ok(ids);
                 }
+                self.held.push(Held::Text(ids));
+                return Ok(Vec::new());
             }
+            Part::Quoted { text, allotment, more } => (text, allotment, more),
         };
-        self.held.push(held);
-        Vec::new()
+        let mut quote = self.open.take().unwrap_or_else(|| self.begin_quote(allotment, tokenizer));
+        if more {
+            let ids = quote.go_on(&text, tokenizer);
+            self.open = Some(quote);
+            return Ok(ids);
+        }
+        let (index, most) = (quote.index, quote.most);
+        let (sent, ids) = quote.finish(&text, tokenizer)?;
+        match most {
+            Some(most) => Ok(self.cut(index, ids, most, tokenizer).split_off(sent)),
+            None => {
+                self.held.push(Held::Quoted { index, ids, most: allotment.unwrap_or(usize::MAX) });
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// A quote with its allotment, or its share of the room, or neither: it is then held until the prompt's end.
+    fn begin_quote(&mut self, allotment: Option<usize>, tokenizer: &impl PromptTokenizer) -> Quote {
+        let index = self.quoted;
+        self.quoted += 1;
+        let at_once = self.held.is_empty();
+        let most = match allotment {
+            Some(most) => Some(most).filter(|_| at_once),
+            None => (at_once && index < self.announced).then(|| self.share(self.announced - index, tokenizer)),
+        };
+        Quote::new(index, most)
+    }
+
+    /// The next quote's share of the room, where so many are still to come. What one leaves, the next ones share.
+    fn share(&self, to_come: usize, tokenizer: &impl PromptTokenizer) -> usize {
+        let text = TEXT_ROOM.min(self.context_length / 8);
+        let after = tokenizer.encode(&self.after).len();
+        self.context_length.saturating_sub(self.sent + text + after + self.reserve) / to_come
     }
 
     /// Ends the prompt: parts that were held share the room that is left.
-    pub(crate) fn complete(mut self, tokenizer: &impl PromptTokenizer) -> Completed {
+    pub(crate) fn complete(mut self, tokenizer: &impl PromptTokenizer) -> Result<Completed, PartError> {
+        if self.open.is_some() {
+            return Err(PartError::Unfinished);
+        }
         let mut ids = self.before.take().map(|pieces| whole(&pieces, tokenizer)).unwrap_or_default();
         self.sent += ids.len();
         let after = tokenizer.encode(&self.after);
@@ -151,7 +227,7 @@ impl Assembly {
             }
         }
         ids.extend(after);
-        Completed { ids, cuts: self.cuts }
+        Ok(Completed { ids, cuts: self.cuts })
     }
 
     /// Tokens for each held part. Text is kept whole, whether or not that fits: the engine says so if it does not.

@@ -36,11 +36,14 @@ pub(crate) struct Order {
     pub(crate) run_id: String,
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) options: SequenceOptions,
+    /// Quoted parts that will come, if that is known.
+    pub(crate) quoted_parts: usize,
 }
 
 impl Order {
     pub(crate) fn try_new(start: GenerateStart, limits: &ServiceLimits) -> Result<Self, NodeError> {
-        let GenerateStart { model, messages, sampling, run_id, ignore_end, top_logprobs, grammar } = start;
+        let GenerateStart { model, messages, sampling, run_id, ignore_end, top_logprobs, grammar, quoted_parts } =
+            start;
         if messages.is_empty() {
             return Err(NodeError::invalid("messages", "send one message at least"));
         }
@@ -60,7 +63,7 @@ impl Order {
         let grammar = grammar.map(constraint).transpose()?;
         let options = sequence_options(sampling.unwrap_or_default(), ignore_end, top_logprobs)?;
         let options = SequenceOptions { grammar, ..options };
-        Ok(Self { model, run_id, messages, options })
+        Ok(Self { model, run_id, messages, options, quoted_parts: quoted_parts as usize })
     }
 }
 
@@ -140,8 +143,8 @@ impl TryFrom<v1::PromptPart> for Part {
     fn try_from(part: v1::PromptPart) -> Result<Self, NodeError> {
         match part.content {
             Some(prompt_part::Content::Text(text)) => Ok(Self::Text(text)),
-            Some(prompt_part::Content::Quoted(v1::QuotedText { text, max_tokens })) => {
-                Ok(Self::Quoted { text, allotment: (max_tokens > 0).then_some(max_tokens as usize) })
+            Some(prompt_part::Content::Quoted(v1::QuotedText { text, max_tokens, more })) => {
+                Ok(Self::Quoted { text, allotment: (max_tokens > 0).then_some(max_tokens as usize), more })
             }
             None => Err(NodeError::invalid("part", "a part is either text or quoted")),
         }

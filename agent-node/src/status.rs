@@ -6,6 +6,8 @@ use synod_models::{embed::EmbedError, engine::EngineError, text::TemplateError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::prompt::PartError;
+
 /// When a caller that was refused for load may try again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,8 @@ pub(crate) enum NodeError {
     Embed(#[from] EmbedError),
     #[error(transparent)]
     Template(#[from] TemplateError),
+    #[error("part: {0}")]
+    Part(#[from] PartError),
     /// The request could not be read; tonic says why.
     #[error("{}", .0.message())]
     Request(Box<Status>),
@@ -49,7 +53,8 @@ impl NodeError {
     fn code(&self) -> Code {
         match self {
             Self::UnknownModel { .. } => Code::NotFound,
-            Self::Invalid { .. } => Code::InvalidArgument,
+            Self::Invalid { .. } | Self::Part(PartError::Unfinished) => Code::InvalidArgument,
+            Self::Part(PartError::Unstable) => Code::Aborted,
             Self::EmbedQueueFull { .. } => Code::ResourceExhausted,
             Self::Draining => Code::Unavailable,
             Self::DeadlineExceeded(_) => Code::DeadlineExceeded,
@@ -75,7 +80,8 @@ impl NodeError {
     fn reason(&self) -> &'static str {
         match self {
             Self::UnknownModel { .. } => "UNKNOWN_MODEL",
-            Self::Invalid { .. } => "INVALID_REQUEST",
+            Self::Invalid { .. } | Self::Part(PartError::Unfinished) => "INVALID_REQUEST",
+            Self::Part(PartError::Unstable) => "PIECES_DIFFER",
             Self::EmbedQueueFull { .. } | Self::Engine(EngineError::QueueFull { .. }) => "QUEUE_FULL",
             Self::Engine(EngineError::NoMemory) => "NO_MEMORY",
             Self::Draining => "DRAINING",

@@ -103,7 +103,7 @@ fn cases(engine: &Engine) -> Vec<Case> {
             grammar: None,
             prompt_lookup: false,
         };
-        let text = run(engine, &prompt, options.clone(), usize::MAX, prompt.len()).unwrap().0;
+        let text = run(engine, &prompt, options.clone(), usize::MAX, prompt.len(), Duration::ZERO).unwrap().0;
         prompts.push(prompt.clone());
         cases.push(Case { prompt, options: SequenceOptions { prompt_lookup: number % 3 > 0, ..options }, text });
     }
@@ -117,7 +117,9 @@ fn call(engine: &Engine, cases: &[Case], counts: &Counts, stop: &AtomicBool, see
         let Case { prompt, options, text } = &cases[rng.random_range(0..cases.len())];
         let most = if rng.random_bool(0.2) { rng.random_range(0..options.max_tokens) } else { usize::MAX };
         let part = if rng.random_bool(0.5) { prompt.len() } else { rng.random_range(1..=prompt.len()) };
-        match run(engine, prompt, options.clone(), most, part) {
+        // Where parts come one after the other, the cache may hold a part and not the next.
+        let pause = Duration::from_millis(if rng.random_bool(0.5) { rng.random_range(0..400) } else { 0 });
+        match run(engine, prompt, options.clone(), most, part, pause) {
             Ok((_, false)) => counts.left.fetch_add(1, Relaxed),
             Ok((written, true)) if written == *text => counts.finished.fetch_add(1, Relaxed),
             Ok((written, true)) => {
@@ -143,10 +145,12 @@ fn run(
     options: SequenceOptions,
     most: usize,
     part: usize,
+    pause: Duration,
 ) -> Result<(Vec<u32>, bool), EngineError> {
     let mut sequence = engine.open(options)?;
     for part in prompt.chunks(part) {
         sequence.prompt.append(part)?;
+        std::thread::sleep(pause);
     }
     sequence.prompt.finish()?;
     let mut ids = Vec::new();

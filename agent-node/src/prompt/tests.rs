@@ -37,7 +37,7 @@ fn text(text: &str) -> Part {
 }
 
 fn quoted(text: &str, allotment: impl Into<Option<usize>>) -> Part {
-    Part::Quoted { text: text.to_owned(), allotment: allotment.into() }
+    Part::Quoted { text: text.to_owned(), allotment: allotment.into(), more: false }
 }
 
 /// Ids as text: special tokens as `«`, `»` and `^`.
@@ -56,15 +56,15 @@ fn show(ids: &[u32]) -> String {
 
 /// What goes to the engine at each part and at the end, and the cuts as (index, kept, cut).
 fn assemble(mut assembly: Assembly, parts: Vec<Part>, tokenizer: &Bytes) -> (Vec<String>, Vec<(u32, u32, u32)>) {
-    let mut sent: Vec<String> = parts.into_iter().map(|part| show(&assembly.push(part, tokenizer))).collect();
-    let completed = assembly.complete(tokenizer);
+    let mut sent: Vec<String> = parts.into_iter().map(|part| show(&assembly.push(part, tokenizer).unwrap())).collect();
+    let completed = assembly.complete(tokenizer).unwrap();
     sent.push(show(&completed.ids));
     (sent, completed.cuts.iter().map(|cut| (cut.quoted_index, cut.tokens_kept, cut.tokens_cut)).collect())
 }
 
 #[track_caller]
 fn check(context: usize, max_tokens: usize, parts: Vec<Part>, sent: &[&str], cuts: &[(u32, u32, u32)]) {
-    let assembly = Assembly::new(rendered(), context, max_tokens);
+    let assembly = Assembly::new(rendered(), context, max_tokens, 0);
     let found = assemble(assembly, parts, &PLAIN);
     assert_eq!((found.0.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), &*found.1), (sent, cuts));
 }
@@ -123,7 +123,7 @@ fn without_room_quotes_are_left_out_and_text_is_kept_whole() {
 #[test]
 fn the_opening_token_comes_once() {
     let bos = Bytes { opening: Some(BOS) };
-    let assembly = |rendered| Assembly::new(rendered, 100, 10);
+    let assembly = |rendered| Assembly::new(rendered, 100, 10, 0);
     assert_eq!(assemble(assembly(rendered()), vec![], &bos).0, ["^«Q»"]);
     assert_eq!(assemble(assembly(rendered()), vec![text("a"), text("b")], &bos).0, ["^«Qa", "b", "»"]);
     let mut own = rendered();
@@ -161,4 +161,70 @@ fn water_fill_wastes_nothing_and_takes_nothing_twice() {
             assert!(share <= demand && (share == demand || share + 1 >= level), "{demands:?} in {room}: {shares:?}");
         }
     }
+}
+
+fn piece(text: &str) -> Part {
+    Part::Quoted { text: text.to_owned(), allotment: None, more: true }
+}
+
+#[test]
+fn announced_quotes_get_their_shares_as_they_come() {
+    // 100 tokens: 2 before, 1 after, 10 for the answer, an eighth for text: 75 for three quotes.
+    let long = "x".repeat(40);
+    let parts = vec![quoted(&long, None), text("|"), quoted("short", None), quoted(&long, None)];
+    let (sent, cuts) = assemble(Assembly::new(rendered(), 100, 10, 3), parts, &PLAIN);
+    assert_eq!(sent, [format!("«Q{}", "x".repeat(25)), "|".into(), "short".into(), long, "»".into()]);
+    assert_eq!(cuts, [(0, 25, 15)]);
+}
+
+#[test]
+fn a_quote_in_pieces_goes_out_word_by_word_and_is_the_whole() {
+    let parts = vec![piece("one tw"), piece("o three f"), quoted("our", None), text(".")];
+    let (sent, cuts) = assemble(Assembly::new(rendered(), 200, 10, 1), parts, &PLAIN);
+    assert_eq!((sent.as_slice(), cuts.len()), (&["«Qone", " two three", " four", ".", "»"].map(String::from)[..], 0));
+    // Not announced: held, as any other.
+    let parts = vec![piece("one tw"), quoted("o", None), text(".")];
+    let (sent, _) = assemble(Assembly::new(rendered(), 200, 10, 0), parts, &PLAIN);
+    assert_eq!(sent, ["«Q", "", "", "one two.»"]);
+}
+
+#[test]
+fn a_quote_in_pieces_is_cut_where_the_whole_is() {
+    let words = ["one two three four ", "five six seven eight ", "nine"];
+    let pieces =
+        vec![piece(words[0]), piece(words[1]), Part::Quoted { text: words[2].into(), allotment: None, more: false }];
+    let all = |parts| {
+        let (sent, cuts) = assemble(Assembly::new(rendered(), 60, 5, 2), parts, &PLAIN);
+        (sent.concat(), cuts)
+    };
+    let whole = all(vec![quoted(&words.concat(), None)]);
+    assert_eq!(all(pieces), whole);
+    assert_eq!(whole.1[0].1, 22);
+}
+
+#[test]
+fn pieces_that_read_otherwise_than_the_whole_are_refused() {
+    /// Reads a text of more than eight bytes backwards.
+    struct Odd;
+    impl PromptTokenizer for Odd {
+        fn encode(&self, pieces: &[Piece]) -> Vec<u32> {
+            let ids = PLAIN.encode(pieces);
+            if ids.len() > 8 { ids.into_iter().rev().collect() } else { ids }
+        }
+        fn continues_character(&self, _: u32) -> bool {
+            false
+        }
+        fn opening_token(&self) -> Option<u32> {
+            None
+        }
+    }
+    let mut assembly = Assembly::new(rendered(), 200, 10, 1);
+    assembly.push(piece("one two"), &Odd).unwrap();
+    assert_eq!(assembly.push(quoted(" three", None), &Odd), Err(PartError::Unstable));
+    let mut assembly = Assembly::new(rendered(), 200, 10, 1);
+    assembly.push(piece("one two"), &PLAIN).unwrap();
+    assert_eq!(assembly.push(text("."), &PLAIN), Err(PartError::Unfinished));
+    let mut assembly = Assembly::new(rendered(), 200, 10, 1);
+    assembly.push(piece("one two"), &PLAIN).unwrap();
+    assert_eq!(assembly.complete(&PLAIN), Err(PartError::Unfinished));
 }

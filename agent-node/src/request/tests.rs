@@ -80,11 +80,11 @@ fn messages_are_checked() {
 #[test]
 fn a_quoted_part_without_a_limit_is_to_be_fitted() {
     let quoted = |max_tokens| {
-        let quoted = v1::QuotedText { text: "t".to_owned(), max_tokens };
+        let quoted = v1::QuotedText { text: "t".to_owned(), max_tokens, more: false };
         Part::try_from(v1::PromptPart { content: Some(prompt_part::Content::Quoted(quoted)) }).unwrap()
     };
-    assert_eq!(quoted(0), Part::Quoted { text: "t".to_owned(), allotment: None });
-    assert_eq!(quoted(3), Part::Quoted { text: "t".to_owned(), allotment: Some(3) });
+    assert_eq!(quoted(0), Part::Quoted { text: "t".to_owned(), allotment: None, more: false });
+    assert_eq!(quoted(3), Part::Quoted { text: "t".to_owned(), allotment: Some(3), more: false });
     assert!(Part::try_from(v1::PromptPart { content: None }).is_err());
 }
 

@@ -122,5 +122,10 @@ pub(crate) fn text(text: &str) -> GenerateRequest {
 }
 
 pub(crate) fn quoted(text: &str, max_tokens: u32) -> GenerateRequest {
-    part(prompt_part::Content::Quoted(QuotedText { text: text.to_owned(), max_tokens }))
+    part(prompt_part::Content::Quoted(QuotedText { text: text.to_owned(), max_tokens, more: false }))
+}
+
+/// A piece of a quoted text that goes on.
+pub(crate) fn piece(text: &str) -> GenerateRequest {
+    part(prompt_part::Content::Quoted(QuotedText { text: text.to_owned(), max_tokens: 0, more: true }))
 }

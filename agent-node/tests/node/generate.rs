@@ -17,7 +17,8 @@ use tonic::{Code, Request, Status, Streaming, transport::Channel};
 use tonic_types::StatusExt;
 
 use crate::fixture::{
-    CHAT, CONTEXT, EMBEDDING, MAX_QUEUED, MAX_RUNNING, Node, Turn, first, host, message, quoted, start, text, turn,
+    CHAT, CONTEXT, EMBEDDING, MAX_QUEUED, MAX_RUNNING, Node, Turn, first, host, message, piece, quoted, start, text,
+    turn,
 };
 
 /// A node, its client, and the engine for oneself.
@@ -169,6 +170,24 @@ async fn parts_are_prefilled_before_the_prompt_is_complete() {
     let answer = read(stream).await.unwrap();
     let prefill = Duration::from_millis(answer.finished.timings.unwrap().prefill_ms.into());
     assert!(prefill > closed.elapsed() + Duration::from_secs(1), "prefill took {prefill:?}, and began with the end");
+}
+
+/// What models write: code, lists, numbers, other alphabets, spaces where nobody expects them.
+const DRAFT: &str = "Sure!  Here is a function:\n\n```python\ndef merge(a, b):\n    return sorted(a + b)  # O(n log n)\n```\n\n1. It isn't \
+     fast: 1000 items take 12.5 ms.\n2. Это работает, und für ältere  Geräte… 是的。 <|im_end|> The end is near , isn't it ?\n";
+
+#[tokio::test]
+async fn a_quote_in_pieces_reads_as_the_whole() {
+    let (_node, client, _turn) = node().await;
+    let head = || first(GenerateStart { quoted_parts: 1, ..start("Merge these drafts.\n", 8) });
+    let whole = ask(&client, vec![head(), quoted(DRAFT, 0), text("\nGo.")]).await.unwrap();
+    for size in [1, 3, 7, 40] {
+        let characters: Vec<char> = DRAFT.chars().collect();
+        let pieces = characters.chunks(size).map(|piece_of| piece(&piece_of.iter().collect::<String>()));
+        let requests = [head()].into_iter().chain(pieces).chain([quoted("", 0), text("\nGo.")]).collect();
+        let in_pieces = ask(&client, requests).await.unwrap();
+        assert_eq!((in_pieces.accepted, in_pieces.deltas), (whole.accepted.clone(), whole.deltas.clone()), "{size}");
+    }
 }
 
 #[tokio::test]

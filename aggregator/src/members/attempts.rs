@@ -129,17 +129,22 @@ async fn attempt(
     started: Instant,
 ) -> Result<Answered, Lost> {
     let mut writing = Writing { policy, call, node: &picked.node, first_token_at: None, text: String::new() };
-    let mut limit = Instant::now() + policy.first_token;
-    let opening = timeout_at(limit.min(call.deadline), nodes.generate(picked, call)).await;
+    // A member that waits for the rest of its prompt is not late.
+    let mut limit = Limit { call, policy, last_text: None, opened: Instant::now() };
+    let opening = timeout_at(limit.at(), nodes.generate(picked, call)).await;
     let mut events = opening.map_err(|_| writing.too_slow())?.map_err(|error| writing.failed(error))?;
     loop {
-        let next = timeout_at(limit.min(call.deadline), events.next()).await.map_err(|_| writing.too_slow())?;
+        let next = match timeout_at(limit.at(), events.next()).await {
+            Ok(next) => next,
+            Err(_) if limit.is_over() => return Err(writing.too_slow()),
+            Err(_) => continue,
+        };
         match next {
             Some(Ok(MemberEvent::Accepted { prompt_tokens, cuts })) => watch.accepted(prompt_tokens, &cuts),
             Some(Ok(MemberEvent::Delta { text, tokens })) => {
                 writing.push(&text)?;
                 if writing.first_token_at.is_some() {
-                    limit = Instant::now() + policy.idle;
+                    limit.last_text = Some(Instant::now());
                 }
                 watch.delta(&text, tokens);
             }
@@ -147,7 +152,10 @@ async fn attempt(
                 return Err(writing.failed(Error::new(ErrorCode::Unavailable, "it stopped the call")));
             }
             Some(Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob })) => {
-                let first_token = writing.first_token_at.unwrap_or_else(Instant::now) - started;
+                // Of a prompt that came bit by bit, what the member did after its end counts.
+                let started = call.parts.completed_at().map_or(started, |at| at.max(started));
+                let first_token =
+                    writing.first_token_at.unwrap_or_else(Instant::now).saturating_duration_since(started);
                 let text = writing.text;
                 return Ok(Answered {
                     text,
@@ -164,6 +172,30 @@ async fn attempt(
                 return Err(writing.failed(error));
             }
         }
+    }
+}
+
+/// When a call has taken too long.
+struct Limit<'c> {
+    call: &'c Call,
+    policy: &'c Policy,
+    opened: Instant,
+    last_text: Option<Instant>,
+}
+
+impl Limit<'_> {
+    fn at(&self) -> Instant {
+        let most = match (self.last_text, self.call.parts.completed_at()) {
+            (Some(last), _) => last + self.policy.idle,
+            (None, Some(completed)) => completed.max(self.opened) + self.policy.first_token,
+            // Looked at again by then: the prompt may be complete.
+            (None, None) => Instant::now() + self.policy.first_token,
+        };
+        most.min(self.call.deadline)
+    }
+
+    fn is_over(&self) -> bool {
+        self.at() <= Instant::now()
     }
 }
 

@@ -22,7 +22,8 @@ pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> 
         .max_encoding_message_size(limits.grpc_message_bytes);
     let (deadline, margin) = (call.deadline, limits.hop_margin);
     let remaining = deadline.saturating_duration_since(Instant::now());
-    let mut request = Request::new(stream::iter(wire::generate_requests(call)));
+    let parts = call.parts.stream().map(|part| wire::part(&part));
+    let mut request = Request::new(stream::iter([wire::start(call)]).chain(parts));
     // tonic takes a timeout of zero for none.
     request.set_timeout(remaining.saturating_sub(margin).max(Duration::from_millis(1)));
     let response = client.generate(request).await.map_err(|status| explain_late(&status, deadline, margin))?;

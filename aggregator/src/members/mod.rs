@@ -3,6 +3,7 @@
 mod attempts;
 mod choice;
 mod client;
+mod parts;
 mod remote;
 
 use std::{pin::Pin, sync::Arc};
@@ -15,13 +16,9 @@ pub(crate) use attempts::{Answered, Lost, Policy, Watch, answer};
 pub use choice::Lease;
 pub(crate) use choice::Load;
 pub(crate) use client::explain;
+pub use parts::Parts;
 
-use crate::{
-    error::Error,
-    prompts::{Message, Part},
-    stages::FinishReason,
-    topology::Sampling,
-};
+use crate::{error::Error, prompts::Message, stages::FinishReason, topology::Sampling};
 
 /// What a member is asked.
 #[derive(Debug, Clone)]
@@ -30,14 +27,31 @@ pub struct Call {
     pub model: String,
     /// The conversation; `parts` are the content of its last message.
     pub messages: Vec<Message>,
-    /// The last message, in pieces.
-    pub parts: Vec<Part>,
+    /// The last message, in pieces that may still be coming.
+    pub parts: Parts,
+    /// How many quoted parts will come, where they are to be read as they come; else 0.
+    pub quoted_parts: usize,
     /// How tokens are drawn.
     pub sampling: Sampling,
+    /// What the answer must match.
+    pub grammar: Option<Grammar>,
+    /// Write to `max_tokens` even past the end of the turn (benchmarks).
+    pub ignore_end: bool,
+    /// Alternatives to weigh each token against: 2 for the margin, else 0.
+    pub top_logprobs: u32,
     /// For the node's log.
     pub run_id: String,
     /// When the answer is of no more use.
     pub deadline: Instant,
+}
+
+/// What an answer must match, enforced as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grammar {
+    /// A regular expression in the syntax of Rust's regex crate, without anchors.
+    Regex(String),
+    /// A JSON schema.
+    JsonSchema(String),
 }
 
 /// Tokens that a call cost.

@@ -97,6 +97,8 @@ pub enum Part {
         text: String,
         /// The most tokens to spend on it; 0 lets the node fit it to the context.
         max_tokens: u32,
+        /// Whether the text goes on in the next part.
+        more: bool,
     },
 }
 

@@ -96,7 +96,7 @@ pub(super) fn parts(segments: &[Segment], filling: Filling<'_>) -> Vec<Part> {
             }
             Segment::Slot(slot @ Slot::Draft(_)) => {
                 flush(&mut open, &mut parts);
-                parts.push(Part::Quoted { text: slot.text(filling).to_owned(), max_tokens: 0 });
+                parts.push(Part::Quoted { text: slot.text(filling).to_owned(), max_tokens: 0, more: false });
             }
         }
     }

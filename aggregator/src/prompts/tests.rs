@@ -7,7 +7,7 @@ const DRAFTS: Filling<'static> =
 fn show(parts: &[Part]) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => format!("[text]{text}"),
-        Part::Quoted { text, max_tokens } => format!("[quoted {max_tokens}]{text}"),
+        Part::Quoted { text, max_tokens, .. } => format!("[quoted {max_tokens}]{text}"),
     };
     parts.iter().map(part).collect::<Vec<_>>().join("[end]\n")
 }

@@ -8,8 +8,10 @@ use super::{
 };
 use crate::{
     error::Error,
-    members::{Nodes, Policy},
+    members::{Call, Nodes, Parts, Policy},
+    prompts::Message,
     stages::Material,
+    topology::{Member, Sampling},
 };
 
 /// What a stage sees of its run.
@@ -18,6 +20,8 @@ pub(super) struct Context<'r> {
     pub(super) log: &'r RunLog,
     pub(super) material: Material<'r>,
     pub(super) policy: Policy,
+    /// Whether members write to their `max_tokens` whatever they would say (benchmarks).
+    pub(super) ignore_end: bool,
     /// A margin before the run's own, so that there is time to say how it ended.
     pub(super) deadline: Instant,
 }
@@ -35,6 +39,22 @@ impl Failed {
 }
 
 impl Context<'_> {
+    /// A call of a member in its plainest form.
+    pub(super) fn call(&self, member: &Member, messages: Vec<Message>, parts: Parts, sampling: Sampling) -> Call {
+        Call {
+            model: member.model.clone(),
+            messages,
+            parts,
+            quoted_parts: 0,
+            sampling,
+            grammar: None,
+            ignore_end: self.ignore_end,
+            top_logprobs: 0,
+            run_id: self.log.run_id().to_owned(),
+            deadline: self.deadline,
+        }
+    }
+
     /// Says what a seat did not see whole.
     pub(super) fn tell_cuts(&self, at: At, model: &str, quoted: &[(usize, usize)]) {
         for cut in self.log.progress(at).cuts {

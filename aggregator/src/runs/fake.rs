@@ -25,6 +25,8 @@ use crate::{
 pub(super) enum Act {
     /// Writes this after a while.
     Say(Duration, String),
+    /// Writes this, with a pause before each word.
+    Write(Duration, String),
     /// Says that its second quoted part was cut, then writes this.
     SayOfCut(String),
     /// Refuses the call.
@@ -79,13 +81,36 @@ impl FakeNodes {
 
     /// The drafts in the prompt of the last call for a model.
     pub(super) fn quoted(&self, model: &str) -> Vec<String> {
+        let mut quoted = Vec::new();
+        let mut open = false;
+        for part in self.last_parts(model) {
+            if let Part::Quoted { text, more, .. } = part {
+                match quoted.last_mut() {
+                    Some(last) if open => *last += text.as_str(),
+                    _ => quoted.push(text),
+                }
+                open = more;
+            }
+        }
+        quoted
+    }
+
+    /// The last message of the last call for a model, in one piece.
+    pub(super) fn prompt(&self, model: &str) -> String {
+        let text = |part| match part {
+            Part::Text(text) | Part::Quoted { text, .. } => text,
+        };
+        self.last_parts(model).into_iter().map(text).collect()
+    }
+
+    /// How many parts that message had.
+    pub(super) fn parts_of(&self, model: &str) -> usize {
+        self.last_parts(model).len()
+    }
+
+    fn last_parts(&self, model: &str) -> Vec<Part> {
         let calls = self.calls.lock().unwrap();
-        let (_, call) = calls.iter().rev().find(|(_, call)| call.model == model).unwrap();
-        let quoted = call.parts.iter().filter_map(|part| match part {
-            Part::Quoted { text, .. } => Some(text.clone()),
-            Part::Text(_) => None,
-        });
-        quoted.collect()
+        calls.iter().rev().find(|(_, call)| call.model == model).unwrap().1.parts.so_far()
     }
 }
 
@@ -111,6 +136,12 @@ impl Nodes for FakeNodes {
             Act::Refuse(code, why) => return Err(Error::new(code, why)),
             Act::Hang => stream::pending().boxed(),
             Act::Say(pause, text) => stream::once(sleep(pause)).flat_map(move |()| spoken(&text, &[])).boxed(),
+            Act::Write(pause, text) => spoken(&text, &[])
+                .then(move |event| async move {
+                    sleep(pause).await;
+                    event
+                })
+                .boxed(),
             Act::SayOfCut(text) => spoken(&text, &[Cut { quoted_index: 1, tokens_kept: 3, tokens_cut: 7 }]).boxed(),
             Act::BreakOff(text) => {
                 let broken = Error::new(ErrorCode::MemberFailed, "connection reset");
@@ -126,7 +157,9 @@ impl Nodes for FakeNodes {
             })
             .boxed(),
         };
-        Ok(events.inspect(move |_| guard.touch()).boxed())
+        let parts = call.parts.clone();
+        let read = stream::once(async move { parts.completed().await }).flat_map(|()| stream::empty());
+        Ok(read.chain(events).inspect(move |_| guard.touch()).boxed())
     }
 }
 

@@ -6,6 +6,7 @@ pub mod events;
 mod fake;
 mod log;
 mod outbox;
+mod overlap;
 mod propose;
 mod question;
 mod registry;

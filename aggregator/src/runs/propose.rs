@@ -6,11 +6,12 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     context::Context,
     events::{At, Event, MemberFinished, StageFinished, StageKind, Timings},
+    overlap::Feed,
     watcher::Watcher,
 };
 use crate::{
     error::{Error, ErrorCode},
-    members::{Answered, Call, Lost, answer},
+    members::{Answered, Call, Lost, Parts, answer},
     stages::{
         Candidate, Prompt, budget,
         propose::{Seat, Tally, Verdict, prompt, seats},
@@ -27,12 +28,14 @@ pub(super) struct Place {
     pub(super) stages_left: usize,
 }
 
-/// Takes the drafts of the layer before to those of this one; never to fewer than there were for want of an answer.
+/// Takes the drafts of the layer before to those of this one; never to fewer than there were for want of an answer. `feed`
+/// reads the drafts of this one while they are written.
 pub(super) async fn run(
     context: &Context<'_>,
     place: Place,
     propose: &Propose,
     before: Vec<Candidate>,
+    feed: Option<&Feed>,
 ) -> Result<Vec<Candidate>, Error> {
     let started = Instant::now();
     let stage = place.stage;
@@ -44,7 +47,7 @@ pub(super) async fn run(
         .map(|seat| prompt(stage, seat.member, &before, context.material))
         .collect::<Result<_, _>>()
         .map_err(|error| Error::new(ErrorCode::Internal, format!("writing the prompts of stage {stage}: {error}")))?;
-    let mut progress = Progress { context, stage, seats: &seats, prompts: &prompts, drafts: Vec::new() };
+    let mut progress = Progress { context, stage, seats: &seats, prompts: &prompts, feed, drafts: Vec::new() };
     let usable = progress.collect(propose, deadline).await;
     let drafts = progress.drafts;
     context.log.event(Event::StageFinished(StageFinished {
@@ -79,6 +82,7 @@ struct Progress<'p, 'r> {
     stage: usize,
     seats: &'p [Seat<'p>],
     prompts: &'p [Prompt],
+    feed: Option<&'p Feed>,
     drafts: Vec<Candidate>,
 }
 
@@ -88,9 +92,9 @@ impl Progress<'_, '_> {
     async fn collect(&mut self, propose: &Propose, deadline: Instant) -> usize {
         let mut tally = Tally::new(propose.quorum, self.seats.len());
         let mut outstanding: Vec<usize> = (0..self.seats.len()).collect();
-        let (context, stage, seats, prompts) = (self.context, self.stage, self.seats, self.prompts);
+        let (context, stage, seats, prompts, feed) = (self.context, self.stage, self.seats, self.prompts, self.feed);
         let mut calls: FuturesUnordered<_> =
-            seats.iter().zip(prompts).map(|(seat, prompt)| ask(context, stage, seat, prompt, deadline)).collect();
+            seats.iter().zip(prompts).map(|(seat, prompt)| ask(context, stage, seat, prompt, feed, deadline)).collect();
         let mut grace: Option<Instant> = None;
         while let Ok(Some((seat, outcome))) = timeout_at(grace.unwrap_or(deadline), calls.next()).await {
             outstanding.retain(|one| *one != seat);
@@ -134,6 +138,9 @@ impl Progress<'_, '_> {
         };
         let at = At { stage: self.stage, seat };
         self.context.tell_cuts(at, &self.seats[seat].member.model, &self.prompts[seat].quoted);
+        if let Some(feed) = self.feed {
+            feed.ended(seat, Some(&text));
+        }
         self.drafts.push(Candidate {
             stage: self.stage,
             seat,
@@ -148,6 +155,9 @@ impl Progress<'_, '_> {
     }
 
     fn lose(&self, seat: usize, why: String) {
+        if let Some(feed) = self.feed {
+            feed.ended(seat, None);
+        }
         let (stage, model) = (self.stage, &self.seats[seat].member.model);
         self.context.log.degrade(format!("stage {stage} seat {seat} ({model}) is lost: {why}"));
         self.context.log.member_failed(At { stage, seat }, why);
@@ -171,17 +181,13 @@ async fn ask(
     stage: usize,
     seat: &Seat<'_>,
     prompt: &Prompt,
+    feed: Option<&Feed>,
     deadline: Instant,
 ) -> (usize, Result<Answered, Lost>) {
     let at = At { stage, seat: seat.index };
-    let watcher = Watcher { log: context.log, at, member: seat.member, is_answer: false };
-    let call = Call {
-        model: seat.member.model.clone(),
-        messages: prompt.messages.clone(),
-        parts: prompt.parts.clone(),
-        sampling: seat.sampling.clone(),
-        run_id: context.log.run_id().to_owned(),
-        deadline,
-    };
+    let watcher = Watcher { log: context.log, at, member: seat.member, is_answer: false, feed };
+    let parts = Parts::whole(prompt.parts.clone());
+    let call = context.call(seat.member, prompt.messages.clone(), parts, seat.sampling.clone());
+    let call = Call { deadline, ..call };
     (seat.index, answer(context.nodes, &call, &context.policy, &watcher).await)
 }

@@ -18,6 +18,8 @@ pub struct Question {
     pub sampling: Sampling,
     /// Empty to have one made.
     pub run_id: String,
+    /// Members write to their `max_tokens` whatever they would say (benchmarks).
+    pub ignore_end: bool,
     /// How long whoever asks will wait.
     pub deadline: Option<Duration>,
 }

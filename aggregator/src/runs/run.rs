@@ -12,6 +12,7 @@ use super::{
     context::{Context, Failed},
     events::{Event, RunStarted, StageKind, StagePlan},
     log::RunLog,
+    overlap::Feed,
     propose::{self, Place},
     runner::Shared,
     synthesize,
@@ -20,8 +21,11 @@ use crate::{
     error::{Error, ErrorCode},
     members::Policy,
     prompts::Conversation,
-    stages::{FinishReason, Material, synthesize::best},
-    topology::{Sampling, Stage, Topology},
+    stages::{
+        FinishReason, Material,
+        synthesize::{best, script},
+    },
+    topology::{Overlap, Propose, Sampling, Stage, Synthesize, Topology},
 };
 
 /// What a run is made of once the question was accepted.
@@ -33,6 +37,7 @@ pub(super) struct Run {
     pub(super) overrides: Sampling,
     pub(super) seed: u64,
     pub(super) seed_is_asked: bool,
+    pub(super) ignore_end: bool,
     pub(super) deadline: Instant,
 }
 
@@ -88,7 +93,17 @@ impl Run {
             match shape {
                 Stage::Propose(shape) => {
                     let place = Place { stage, stages_left: stages.len() - stage };
-                    drafts = propose::run(&context, place, shape, drafts).await.map_err(Failed::without_draft)?;
+                    let ahead = match stages.get(stage + 1) {
+                        Some(Stage::Synthesize(next)) => {
+                            self.feed(&context, stage, shape, next)?.map(|feed| (next, feed))
+                        }
+                        _ => None,
+                    };
+                    if let Some((next, feed)) = ahead {
+                        let drafting = propose::run(&context, place, shape, drafts, Some(&feed));
+                        return synthesize::run_ahead(&context, stage + 1, next, &feed, drafting).await;
+                    }
+                    drafts = propose::run(&context, place, shape, drafts, None).await.map_err(Failed::without_draft)?;
                 }
                 Stage::Synthesize(shape) => return synthesize::run(&context, stage, shape, &drafts).await,
             }
@@ -98,6 +113,24 @@ impl Run {
         let best = best(&drafts, "").ok_or_else(nothing)?;
         self.log.whole_answer(&best.text);
         Ok(best.finish_reason)
+    }
+
+    /// What lets stage `stage + 1` read the drafts of stage `stage` while they are written, where it may.
+    fn feed(
+        &self,
+        context: &Context<'_>,
+        stage: usize,
+        shape: &Propose,
+        next: &Synthesize,
+    ) -> Result<Option<Feed>, Failed> {
+        if next.overlap == Overlap::Off {
+            return Ok(None);
+        }
+        let seats = shape.members.iter().map(|member| member.samples.get()).sum();
+        let script = script(next, seats, context.material).map_err(|error| {
+            Failed::without_draft(Error::new(ErrorCode::Internal, format!("writing the synthesis prompt: {error}")))
+        })?;
+        Ok(script.map(|script| Feed::new(script, next.overlap, stage, seats, self.seed)))
     }
 
     fn context(&self) -> Context<'_> {
@@ -118,6 +151,7 @@ impl Run {
                 idle: limits.idle,
                 max_bytes: limits.seat_bytes,
             },
+            ignore_end: self.ignore_end,
             deadline: self.deadline.checked_sub(limits.hop_margin).unwrap_or(self.deadline),
         }
     }

@@ -83,6 +83,7 @@ impl Runner {
         let seed = question.sampling.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
         let run = Run {
             seed_is_asked: question.sampling.seed.is_some(),
+            ignore_end: question.ignore_end,
             overrides: Sampling { seed: None, ..question.sampling },
             deadline: Instant::now() + span,
             shared,

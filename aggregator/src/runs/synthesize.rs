@@ -5,14 +5,15 @@ use tokio::time::Instant;
 use super::{
     context::{Context, Failed},
     events::{At, Draft, Event, StageFinished, StageKind},
+    overlap::Feed,
     propose::finished,
     watcher::Watcher,
 };
 use crate::{
     error::{Error, ErrorCode},
-    members::{Answered, Call, Lost, answer},
+    members::{Answered, Call, Lost, Parts, answer},
     stages::{
-        Candidate, FinishReason, Prompt,
+        Candidate, FinishReason, Prompt, shuffled,
         synthesize::{best, prompt, sampling},
         usable::is_loop,
     },
@@ -26,22 +27,85 @@ pub(super) async fn run(
     synthesize: &Synthesize,
     drafts: &[Candidate],
 ) -> Result<FinishReason, Failed> {
-    let started = Instant::now();
-    let member = &synthesize.member;
-    let prompt = prompt(stage, synthesize, drafts, context.material).map_err(|error| {
+    let order = shuffled(drafts, context.material.seed, stage);
+    in_order(context, stage, synthesize, drafts, &order, Instant::now()).await
+}
+
+/// As [`run`], with the drafts of the stage before in the making: the answer's prompt is read while they are written.
+/// `propose` makes them, and tells `feed` of them; `order` of them is then that of the seats that the feed has shown.
+pub(super) async fn run_ahead(
+    context: &Context<'_>,
+    stage: usize,
+    synthesize: &Synthesize,
+    feed: &Feed,
+    propose: impl Future<Output = Result<Vec<Candidate>, Error>>,
+) -> Result<FinishReason, Failed> {
+    let parts = feed.parts().clone();
+    let call = context.call(&synthesize.member, feed.messages(), parts, sampling(stage, synthesize, context.material));
+    let call = Call { quoted_parts: feed.seats(), ..call };
+    let watcher = watcher(context, stage, synthesize);
+    let ahead = async {
+        tokio::select! {
+            biased;
+            () = feed.gave_up() => None,
+            outcome = answer(context.nodes, &call, &context.policy, &watcher) => Some(outcome),
+        }
+    };
+    let drafting = async {
+        let drafts = propose.await;
+        (drafts, feed.complete(), Instant::now())
+    };
+    let ((drafts, shown, started), outcome) = tokio::join!(drafting, ahead);
+    let drafts = drafts.map_err(Failed::without_draft)?;
+    let order: Vec<&Candidate> = match &shown {
+        Some(seats) => seats.iter().filter_map(|seat| drafts.iter().find(|draft| draft.seat == *seat)).collect(),
+        None => shuffled(&drafts, context.material.seed, stage),
+    };
+    match outcome {
+        Some(outcome) if outcome.as_ref().map_or_else(|lost| lost.committed, |_| true) => {
+            let quoted: Vec<_> = order.iter().map(|draft| (draft.stage, draft.seat)).collect();
+            conclude(context, stage, synthesize, &drafts, &quoted, outcome, started)
+        }
+        // Nothing was written: what went wrong may have to do with reading ahead.
+        _ => in_order(context, stage, synthesize, &drafts, &order, started).await,
+    }
+}
+
+async fn in_order(
+    context: &Context<'_>,
+    stage: usize,
+    synthesize: &Synthesize,
+    drafts: &[Candidate],
+    order: &[&Candidate],
+    started: Instant,
+) -> Result<FinishReason, Failed> {
+    let prompt = prompt(synthesize, order, context.material).map_err(|error| {
         Failed::without_draft(Error::new(ErrorCode::Internal, format!("writing the synthesis prompt: {error}")))
     })?;
+    let Prompt { messages, parts, quoted } = prompt;
+    let sampling = sampling(stage, synthesize, context.material);
+    let call = context.call(&synthesize.member, messages, Parts::whole(parts), sampling);
+    let outcome = answer(context.nodes, &call, &context.policy, &watcher(context, stage, synthesize)).await;
+    conclude(context, stage, synthesize, drafts, &quoted, outcome, started)
+}
+
+fn watcher<'r>(context: &Context<'r>, stage: usize, synthesize: &'r Synthesize) -> Watcher<'r> {
     let at = At { stage, seat: 0 };
-    let call = Call {
-        model: member.model.clone(),
-        messages: prompt.messages.clone(),
-        parts: prompt.parts.clone(),
-        sampling: sampling(stage, synthesize, context.material),
-        run_id: context.log.run_id().to_owned(),
-        deadline: context.deadline,
-    };
-    let watcher = Watcher { log: context.log, at, member, is_answer: true };
-    let outcome = match answer(context.nodes, &call, &context.policy, &watcher).await {
+    Watcher { log: context.log, at, member: &synthesize.member, is_answer: true, feed: None }
+}
+
+/// Accepts the answer, or puts a draft in its place.
+fn conclude(
+    context: &Context<'_>,
+    stage: usize,
+    synthesize: &Synthesize,
+    drafts: &[Candidate],
+    quoted: &[(usize, usize)],
+    outcome: Result<Answered, Lost>,
+    started: Instant,
+) -> Result<FinishReason, Failed> {
+    let (at, model) = (At { stage, seat: 0 }, &synthesize.member.model);
+    let outcome = match outcome {
         Ok(answered) if answered.text.trim().is_empty() => {
             let error = Error::new(ErrorCode::MemberFailed, "it wrote nothing");
             Err(Lost { error, committed: false })
@@ -50,10 +114,10 @@ pub(super) async fn run(
     };
     let answered = outcome.is_ok();
     let result = match outcome {
-        Ok(answered) => Ok(accept(context, at, &member.model, &prompt, answered)),
+        Ok(answered) => Ok(accept(context, at, model, quoted, answered)),
         Err(lost) => {
             context.log.member_failed(at, lost.error.message.clone());
-            stand_in(context, &member.model, lost, best(drafts, &member.model))
+            stand_in(context, model, lost, best(drafts, model))
         }
     };
     context.log.event(Event::StageFinished(StageFinished {
@@ -66,8 +130,8 @@ pub(super) async fn run(
     result
 }
 
-fn accept(context: &Context<'_>, at: At, model: &str, prompt: &Prompt, answered: Answered) -> FinishReason {
-    context.tell_cuts(at, model, &prompt.quoted);
+fn accept(context: &Context<'_>, at: At, model: &str, quoted: &[(usize, usize)], answered: Answered) -> FinishReason {
+    context.tell_cuts(at, model, quoted);
     if is_loop(&answered.text) {
         context.log.degrade(format!("the answer of {model} repeats itself"));
     }

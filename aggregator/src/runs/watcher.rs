@@ -3,6 +3,7 @@
 use super::{
     events::{At, MemberStarted},
     log::RunLog,
+    overlap::Feed,
 };
 use crate::{
     members::{Cut, Watch},
@@ -16,10 +17,15 @@ pub(super) struct Watcher<'r> {
     pub(super) member: &'r Member,
     /// Whether the seat writes the answer rather than a draft.
     pub(super) is_answer: bool,
+    /// Who reads the draft while it is written.
+    pub(super) feed: Option<&'r Feed>,
 }
 
 impl Watch for Watcher<'_> {
     fn started(&self, node: &str) {
+        if let Some(feed) = self.feed {
+            feed.restarted(self.at.seat);
+        }
         self.log.member_started(MemberStarted {
             at: self.at,
             node: node.to_owned(),
@@ -34,5 +40,8 @@ impl Watch for Watcher<'_> {
 
     fn delta(&self, text: &str, tokens: u32) {
         self.log.delta(self.at, text, tokens, self.is_answer);
+        if let Some(feed) = self.feed {
+            feed.wrote(self.at.seat, text);
+        }
     }
 }

@@ -89,11 +89,15 @@ impl Material<'_> {
 
 /// Drafts in the order that a stage shows them: by a key of their own from the run's seed, so that the loss of one
 /// leaves the order of the others as it was.
-fn shuffled(drafts: &[Candidate], seed: u64, stage: usize) -> Vec<&Candidate> {
+pub(crate) fn shuffled(drafts: &[Candidate], seed: u64, stage: usize) -> Vec<&Candidate> {
     let mut order: Vec<&Candidate> = drafts.iter().collect();
-    let key = |draft: &Candidate| seed::derive(seed::derive(seed, stage, seed::SHUFFLE), draft.stage, draft.seat);
-    order.sort_by_key(|draft| (key(draft), draft.stage, draft.seat));
+    order.sort_by_key(|draft| place(draft.stage, draft.seat, seed, stage));
     order
+}
+
+/// What the drafts of seats are sorted by where stage `stage` shows them.
+pub(crate) fn place(of_stage: usize, seat: usize, seed: u64, stage: usize) -> impl Ord + use<> {
+    (seed::derive(seed::derive(seed, stage, seed::SHUFFLE), of_stage, seat), of_stage, seat)
 }
 
 fn role(member: &Member) -> &str {

@@ -1,23 +1,21 @@
 //! `synthesize`: what the last member is told, and which draft stands in where it cannot answer.
 
-use super::{Candidate, FinishReason, Material, Prompt, role, shuffled};
+use super::{Candidate, FinishReason, Material, Prompt, role};
 use crate::{
-    prompts::{Filling, Part, PromptError, Template},
+    prompts::{Filling, Message, Part, PromptError, Template},
     topology::{Placement, Sampling, Synthesize},
 };
 
-/// What the synthesiser is told. Without drafts it answers the question alone.
+/// What the synthesiser is told, with the drafts in this order. Without drafts it answers the question alone.
 pub(crate) fn prompt(
-    stage: usize,
     synthesize: &Synthesize,
-    drafts: &[Candidate],
+    order: &[&Candidate],
     material: Material<'_>,
 ) -> Result<Prompt, PromptError> {
-    let order = shuffled(drafts, material.seed, stage);
     let texts: Vec<&str> = order.iter().map(|draft| draft.text.as_str()).collect();
     let question = material.conversation.question.as_str();
     let member = &synthesize.member;
-    if synthesize.placement == Placement::System && !drafts.is_empty() {
+    if synthesize.placement == Placement::System && !order.is_empty() {
         let system = material.system(member)?;
         let filling = Filling { system: &system, question, role: role(member), drafts: &texts };
         let system = material.prompts.system_with_drafts(filling)?;
@@ -30,6 +28,55 @@ pub(crate) fn prompt(
         parts: material.prompts.parts(Template::Synthesize, filling)?,
         quoted: order.iter().map(|draft| (draft.stage, draft.seat)).collect(),
     })
+}
+
+/// A synthesis prompt that is written before its drafts are: what stands around them, however many there will be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Script {
+    pub(crate) messages: Vec<Message>,
+    /// Before each draft, by its place.
+    pub(crate) before: Vec<Vec<Part>>,
+    /// After the last of so many drafts, from one on.
+    pub(crate) after: Vec<Vec<Part>>,
+}
+
+/// The script for up to `most` drafts; `None` where the template's words depend on how many there are, or the drafts are
+/// not parts of the last message.
+pub(crate) fn script(
+    synthesize: &Synthesize,
+    most: usize,
+    material: Material<'_>,
+) -> Result<Option<Script>, PromptError> {
+    if synthesize.placement == Placement::System || most == 0 {
+        return Ok(None);
+    }
+    let numbers: Vec<String> = (0..most).map(|number| number.to_string()).collect();
+    let mut script = Script {
+        messages: material.messages(material.system(&synthesize.member)?),
+        before: Vec::new(),
+        after: Vec::new(),
+    };
+    for count in 1..=most {
+        let drafts: Vec<&str> = numbers[..count].iter().map(String::as_str).collect();
+        let question = material.conversation.question.as_str();
+        let filling = Filling { system: "", question, role: role(&synthesize.member), drafts: &drafts };
+        let mut around = vec![Vec::new()];
+        let mut next = drafts.iter();
+        for part in material.prompts.parts(Template::Synthesize, filling)? {
+            match part {
+                Part::Quoted { text, .. } if next.next() == Some(&text.as_str()) => around.push(Vec::new()),
+                Part::Quoted { .. } => return Ok(None),
+                text => around.last_mut().into_iter().for_each(|parts| parts.push(text.clone())),
+            }
+        }
+        let after = around.pop().unwrap_or_default();
+        if next.next().is_some() || !around.starts_with(&script.before) {
+            return Ok(None);
+        }
+        script.before = around;
+        script.after.push(after);
+    }
+    Ok(Some(script))
 }
 
 /// How the synthesiser draws: its own values under the request's.

@@ -95,7 +95,7 @@ fn proposer_and_synthesiser_share_all_but_the_end_of_their_prompts() {
     with_material(1, Sampling::default(), |material| {
         let proposal = propose::prompt(0, &first.members[0], &[], material).unwrap();
         let refinement = propose::prompt(1, &first.members[0], &[draft(0, "a")], material).unwrap();
-        let synthesis = synthesize::prompt(1, last, &[draft(0, "a"), draft(1, "b")], material).unwrap();
+        let synthesis = synthesize::prompt(last, &[&draft(0, "a"), &draft(1, "b")], material).unwrap();
         assert_eq!(proposal.messages, synthesis.messages);
         assert_eq!(proposal.messages, refinement.messages);
         assert_eq!(proposal.messages.last().unwrap().content, "");
@@ -110,7 +110,7 @@ fn placement_in_the_system_message_leaves_the_question_alone() {
     let all = from_toml(text, &Known::default()).unwrap();
     let Stage::Synthesize(stage) = &all.get("t").unwrap().stages()[0] else { panic!("no synthesize stage") };
     with_material(1, Sampling::default(), |material| {
-        let prompt = synthesize::prompt(0, stage, &[draft(0, "a draft")], material).unwrap();
+        let prompt = synthesize::prompt(stage, &[&draft(0, "a draft")], material).unwrap();
         assert_eq!(prompt.parts, [Part::Text("Why?".into())]);
         assert!(prompt.messages[0].content.starts_with("Be kind.") && prompt.messages[0].content.contains("a draft"));
     });

@@ -22,6 +22,13 @@ pub(crate) fn usable(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
+/// As much of a draft under way as its usable text is sure to begin with.
+pub(crate) fn settled(text: &str) -> &str {
+    const THOUGHTS: &str = "<think>";
+    let text = text.trim_start();
+    if text.starts_with(THOUGHTS) || THOUGHTS.starts_with(text) { "" } else { text.trim_end() }
+}
+
 /// A text without the thinking that comes before it: it is no part of the answer and would fill the next prompt.
 fn without_thoughts(text: &str) -> &str {
     let Some(thoughts) = text.trim_start().strip_prefix("<think>") else { return text };

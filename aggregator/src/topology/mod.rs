@@ -74,6 +74,19 @@ pub struct Synthesize {
     pub member: Member,
     /// Where the drafts go.
     pub placement: Placement,
+    /// When it begins to read them.
+    pub overlap: Overlap,
+}
+
+/// When a synthesiser begins to read the drafts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// When all are there.
+    Off,
+    /// Each when it is finished, in order of arrival: two runs may show them in different orders.
+    Draft,
+    /// While they are written, in the order that the run's seed gives them.
+    Chunk,
 }
 
 /// Where a synthesis prompt has the drafts.

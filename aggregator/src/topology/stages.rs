@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    MAX_SEATS, Placement, Propose, Quorum, Stage, Synthesize,
+    MAX_SEATS, Overlap, Placement, Propose, Quorum, Stage, Synthesize,
     members::{self, Context, Read},
     nearest::hint,
     section::{Section, span, string, whole},
@@ -67,12 +67,22 @@ fn synthesize(mut section: Section<'_>, context: &Context<'_>) -> Option<Synthes
         "system" => Ok(Placement::System),
         other => Err(format!("unknown placement \"{other}\": it is \"user\" or \"system\"")),
     });
+    let overlap = section.get("overlap", |item| match string(item)?.as_str() {
+        "off" => Ok(Overlap::Off),
+        "draft" => Ok(Overlap::Draft),
+        "chunk" => Ok(Overlap::Chunk),
+        other => Err(format!("unknown overlap \"{other}\": it is \"chunk\", \"draft\" or \"off\"")),
+    });
     if !section.has("member") {
         section.wrong_here("\"member\" is missing: say who writes the answer, such as member = { model = \"…\" }");
     }
     let member = section.section("member").and_then(|member| members::read(member, context, false).member);
     section.finish();
-    Some(Synthesize { member: member?, placement: placement.unwrap_or(Placement::User) })
+    Some(Synthesize {
+        member: member?,
+        placement: placement.unwrap_or(Placement::User),
+        overlap: overlap.unwrap_or(Overlap::Chunk),
+    })
 }
 
 /// A span that something can happen in.

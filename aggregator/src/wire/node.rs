@@ -2,29 +2,33 @@
 
 use synod_proto::v1::{
     self, GenerateRequest, GenerateResponse, GenerateStart, PromptPart, QuotedText, generate_request,
-    generate_response, prompt_part,
+    generate_response, grammar::Kind, prompt_part,
 };
 
 use crate::{
-    members::{Call, Cut, MemberEvent},
+    members::{Call, Cut, Grammar, MemberEvent},
     prompts::{Message, Part},
     topology::Sampling,
 };
 
-/// The messages that open a call and give it its prompt.
-pub(crate) fn generate_requests(call: &Call) -> Vec<GenerateRequest> {
+/// The message that opens a call.
+pub(crate) fn start(call: &Call) -> GenerateRequest {
     let start = GenerateStart {
-        grammar: None,
         model: call.model.clone(),
         messages: call.messages.iter().map(v1::Message::from).collect(),
         sampling: Some(v1::Sampling::from(&call.sampling)),
         run_id: call.run_id.clone(),
-        ignore_end: false,
-        top_logprobs: 0,
+        ignore_end: call.ignore_end,
+        top_logprobs: call.top_logprobs,
+        grammar: call.grammar.as_ref().map(v1::Grammar::from),
+        quoted_parts: super::small(call.quoted_parts),
     };
-    let parts = call.parts.iter().map(|part| generate_request::Message::Part(part.into()));
-    let messages = std::iter::once(generate_request::Message::Start(start)).chain(parts);
-    messages.map(|message| GenerateRequest { message: Some(message) }).collect()
+    GenerateRequest { message: Some(generate_request::Message::Start(start)) }
+}
+
+/// The message that gives it the next part of its prompt.
+pub(crate) fn part(part: &Part) -> GenerateRequest {
+    GenerateRequest { message: Some(generate_request::Message::Part(part.into())) }
 }
 
 /// What a node said; `None` for what we don't know yet.
@@ -55,11 +59,21 @@ impl From<&Part> for PromptPart {
     fn from(part: &Part) -> Self {
         let content = match part {
             Part::Text(text) => prompt_part::Content::Text(text.clone()),
-            Part::Quoted { text, max_tokens } => {
-                prompt_part::Content::Quoted(QuotedText { text: text.clone(), max_tokens: *max_tokens })
+            Part::Quoted { text, max_tokens, more } => {
+                prompt_part::Content::Quoted(QuotedText { text: text.clone(), max_tokens: *max_tokens, more: *more })
             }
         };
         Self { content: Some(content) }
+    }
+}
+
+impl From<&Grammar> for v1::Grammar {
+    fn from(grammar: &Grammar) -> Self {
+        let kind = match grammar {
+            Grammar::Regex(source) => Kind::Regex(source.clone()),
+            Grammar::JsonSchema(source) => Kind::JsonSchema(source.clone()),
+        };
+        Self { kind: Some(kind) }
     }
 }
 

@@ -21,6 +21,7 @@ impl TryFrom<v1::AskRequest> for Question {
             topology: request.topology,
             sampling: request.sampling.unwrap_or_default().try_into()?,
             run_id: request.run_id,
+            ignore_end: request.ignore_end,
             deadline: None,
         })
     }
@@ -34,6 +35,7 @@ impl From<Question> for v1::AskRequest {
             topology: question.topology,
             sampling: Some((&question.sampling).into()),
             run_id: question.run_id,
+            ignore_end: question.ignore_end,
         }
     }
 }
