@@ -109,6 +109,7 @@ fn question(ask: &Ask) -> Result<Question, Failure> {
         topology: ask.topology.clone().unwrap_or_default(),
         sampling,
         run_id: String::new(),
+        ignore_end: false,
         deadline: ask.timeout.map(Duration::from_secs),
     })
 }

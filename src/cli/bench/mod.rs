@@ -3,6 +3,7 @@
 mod contention;
 mod grammar;
 mod lookup;
+mod moa;
 mod prefix;
 mod speed;
 mod streaming;
@@ -20,6 +21,8 @@ use crate::exit::Failure;
 pub(crate) enum Bench {
     /// One model in this process
     Engine(EngineBench),
+    /// A mixture of one model with itself, over gRPC
+    Moa(moa::MoaBench),
 }
 
 /// One model in this process
@@ -71,7 +74,10 @@ enum Scenario {
 }
 
 pub(super) async fn run(bench: Bench, context: Context) -> Result<(), Failure> {
-    let Bench::Engine(bench) = bench;
+    let bench = match bench {
+        Bench::Engine(bench) => bench,
+        Bench::Moa(bench) => return bench.run(context).await,
+    };
     let config = context.layers().load()?;
     let store = context.store(&config)?;
     let working = context.clone();
