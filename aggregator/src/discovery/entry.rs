@@ -113,6 +113,12 @@ impl Entry {
         hosted && status.state == NodeState::Ready
     }
 
+    pub(crate) fn embeds(&self, model: &str) -> bool {
+        let status = self.lock();
+        let hosted = status.models.iter().any(|hosted| !hosted.writes && hosted.name == model);
+        hosted && status.state == NodeState::Ready
+    }
+
     /// Asks for a look before the next is due.
     pub(crate) fn look_again(&self) {
         self.again.notify_one();

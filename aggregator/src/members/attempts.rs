@@ -43,6 +43,7 @@ pub(crate) struct Answered {
     pub(crate) finish_reason: FinishReason,
     pub(crate) usage: Usage,
     pub(crate) mean_logprob: f64,
+    pub(crate) margin: Option<f64>,
     /// From the first call to the first text.
     pub(crate) first_token: Duration,
     pub(crate) total: Duration,
@@ -151,7 +152,7 @@ async fn attempt(
             Some(Ok(MemberEvent::Finished { finish_reason: FinishReason::Cancelled, .. })) => {
                 return Err(writing.failed(Error::new(ErrorCode::Unavailable, "it stopped the call")));
             }
-            Some(Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob })) => {
+            Some(Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob, margin })) => {
                 // Of a prompt that came bit by bit, what the member did after its end counts.
                 let started = call.parts.completed_at().map_or(started, |at| at.max(started));
                 let first_token =
@@ -162,6 +163,7 @@ async fn attempt(
                     finish_reason,
                     usage,
                     mean_logprob,
+                    margin,
                     first_token,
                     total: started.elapsed(),
                 });

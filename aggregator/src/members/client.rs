@@ -3,7 +3,7 @@
 use std::{error::Error as _, time::Duration};
 
 use futures::{StreamExt, stream};
-use synod_proto::v1::node_service_client::NodeServiceClient;
+use synod_proto::v1::{EmbedRequest, node_service_client::NodeServiceClient};
 use tokio::time::Instant;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -27,8 +27,9 @@ pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> 
     // tonic takes a timeout of zero for none.
     request.set_timeout(remaining.saturating_sub(margin).max(Duration::from_millis(1)));
     let response = client.generate(request).await.map_err(|status| explain_late(&status, deadline, margin))?;
-    let event = move |response: Result<_, Status>| match response {
-        Ok(response) => wire::member_event(response).map(Ok),
+    let mut margins = wire::Margins::default();
+    let mut event = move |response: Result<_, Status>| match response {
+        Ok(response) => wire::member_event(response, &mut margins).map(Ok),
         Err(status) => Some(Err(explain_late(&status, deadline, margin))),
     };
     Ok(response.into_inner().filter_map(move |response| std::future::ready(event(response))).boxed())
@@ -76,4 +77,25 @@ fn message(status: &Status) -> String {
         source = cause.source();
     }
     if text.is_empty() { status.code().description().to_owned() } else { text }
+}
+
+/// Embeddings, one a text.
+pub(super) async fn embed(
+    channel: Channel,
+    model: &str,
+    texts: &[String],
+    deadline: Instant,
+    limits: &Limits,
+) -> Result<Vec<Vec<f32>>, Error> {
+    let mut client = NodeServiceClient::new(channel).max_decoding_message_size(limits.grpc_message_bytes);
+    let mut request = Request::new(EmbedRequest { model: model.to_owned(), texts: texts.to_vec() });
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    request.set_timeout(remaining.saturating_sub(limits.hop_margin).max(Duration::from_millis(1)));
+    let response = client.embed(request).await.map_err(|status| explain_late(&status, deadline, limits.hop_margin))?;
+    let embeddings = response.into_inner().embeddings;
+    if embeddings.len() != texts.len() {
+        let message = format!("it gave {} embeddings for {} texts", embeddings.len(), texts.len());
+        return Err(Error::new(ErrorCode::MemberFailed, message));
+    }
+    Ok(embeddings.into_iter().map(|embedding| embedding.values).collect())
 }

@@ -18,7 +18,12 @@ pub(crate) use choice::Load;
 pub(crate) use client::explain;
 pub use parts::Parts;
 
-use crate::{error::Error, prompts::Message, stages::FinishReason, topology::Sampling};
+use crate::{
+    error::{Error, ErrorCode},
+    prompts::Message,
+    stages::FinishReason,
+    topology::Sampling,
+};
 
 /// What a member is asked.
 #[derive(Debug, Clone)]
@@ -109,6 +114,8 @@ pub enum MemberEvent {
         usage: Usage,
         /// How sure the model was.
         mean_logprob: f64,
+        /// The mean distance of its tokens to the next likeliest, where the call asked for alternatives.
+        margin: Option<f64>,
     },
 }
 
@@ -132,6 +139,12 @@ pub trait Nodes: Send + Sync + 'static {
 
     /// Opens a call on the node chosen.
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error>;
+
+    /// Sentence embeddings of whole texts, one a text, by a model that makes them.
+    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
+        let _ = (texts, deadline);
+        Err(Error::new(ErrorCode::ModelNotHosted, format!("no node makes embeddings with {model}")))
+    }
 
     /// Waits, within a limit of its own, until the nodes have been looked at once.
     async fn settled(&self) {}

@@ -4,6 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Call, EventStream, Nodes, Picked,
@@ -39,6 +40,26 @@ impl Nodes for Pool {
         let events = client::generate(channel, call, self.limits()).await.inspect_err(|error| doubt(entry, error))?;
         let entry = Arc::clone(entry);
         Ok(events.inspect_err(move |error| doubt(&entry, error)).boxed())
+    }
+
+    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
+        let entries = self.entries();
+        let mut embedding: Vec<&Arc<Entry>> = entries.iter().filter(|entry| entry.embeds(model)).collect();
+        embedding.sort_by_key(|entry| entry.load().in_flight());
+        let mut last = nobody(model, &entries);
+        for entry in embedding {
+            let Some(channel) = entry.channel() else { continue };
+            let _lease = entry.load().lease();
+            match timeout_at(deadline, client::embed(channel, model, texts, deadline, self.limits())).await {
+                Ok(Ok(vectors)) => return Ok(vectors),
+                Ok(Err(error)) => {
+                    doubt(entry, &error);
+                    last = error;
+                }
+                Err(_) => return Err(Error::new(ErrorCode::DeadlineExceeded, "it was not done by its deadline")),
+            }
+        }
+        Err(last)
     }
 
     async fn settled(&self) {

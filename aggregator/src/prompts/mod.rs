@@ -30,6 +30,8 @@ pub const BUILTIN_PROMPTS: &[(&str, &str)] = &[
     ("refine", include_str!("v1/refine.jinja")),
     ("synthesize", include_str!("v1/synthesize.jinja")),
     ("synthesize-system", include_str!("v1/synthesize-system.jinja")),
+    ("judge", include_str!("v1/judge.jinja")),
+    ("gate", include_str!("v1/gate.jinja")),
 ];
 
 /// A prompt text that cannot be used.
@@ -44,7 +46,7 @@ pub enum PromptError {
         source: io::Error,
     },
     /// No prompt of that name exists, so that the file would never be used.
-    #[error("there is no prompt \"{name}\": known are system, propose, refine, synthesize and synthesize-system")]
+    #[error("there is no prompt \"{name}\": known are {}", known_names())]
     UnknownName {
         /// The name given.
         name: String,
@@ -84,6 +86,10 @@ pub(crate) enum Template {
     Synthesize,
     /// The system message of Together's layout: the drafts are in it.
     SynthesizeSystem,
+    /// Which drafts are best.
+    Judge,
+    /// Whether the drafts are good enough.
+    Gate,
 }
 
 /// A piece of a prompt.
@@ -109,6 +115,8 @@ pub(crate) struct Filling<'a> {
     pub(crate) question: &'a str,
     pub(crate) role: &'a str,
     pub(crate) drafts: &'a [&'a str],
+    /// How many drafts a judge should name.
+    pub(crate) keep: usize,
 }
 
 /// The prompt texts of a process.
@@ -169,7 +177,7 @@ impl Prompts {
 
     /// The system text that all members of a run share.
     pub(crate) fn system(&self, system: &str) -> Result<String, PromptError> {
-        let filling = Filling { system, question: "", role: "", drafts: &[] };
+        let filling = Filling { system, question: "", role: "", drafts: &[], keep: 1 };
         Ok(segments::flat(&self.segments("system", filling)?, filling))
     }
 
@@ -193,15 +201,16 @@ impl Prompts {
             question => slot(Slot::Question, filling.question),
             role => slot(Slot::Role, filling.role),
             drafts,
+            keep => filling.keep,
         });
         Ok(segments::split(&rendered.map_err(error)?))
     }
 
     /// Runs every template once, so that a broken one is found at start-up and not in the middle of a run.
     fn try_all(&self) -> Result<(), PromptError> {
-        let filling = Filling { system: "s", question: "q", role: "r", drafts: &["a", "b"] };
+        let filling = Filling { system: "s", question: "q", role: "r", drafts: &["a", "b"], keep: 1 };
         self.segments("system", filling)?;
-        for template in [Template::Propose, Template::Refine, Template::Synthesize, Template::SynthesizeSystem] {
+        for template in Template::ALL {
             let segments = self.segments(template.name(), filling)?;
             let once = |slot: Slot| segments.iter().filter(|segment| **segment == Segment::Slot(slot)).count() == 1;
             let wrong = |what| Err(PromptError::Slots { name: template.name().to_owned(), what });
@@ -217,14 +226,23 @@ impl Prompts {
 }
 
 impl Template {
+    const ALL: [Self; 6] =
+        [Self::Propose, Self::Refine, Self::Synthesize, Self::SynthesizeSystem, Self::Judge, Self::Gate];
+
     fn name(self) -> &'static str {
         match self {
             Self::Propose => "propose",
             Self::Refine => "refine",
             Self::Synthesize => "synthesize",
             Self::SynthesizeSystem => "synthesize-system",
+            Self::Judge => "judge",
+            Self::Gate => "gate",
         }
     }
+}
+
+fn known_names() -> String {
+    BUILTIN_PROMPTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// FNV-1a over what was replaced: two runs with the same version had the same texts.

@@ -1,7 +1,12 @@
 use super::*;
 
-const DRAFTS: Filling<'static> =
-    Filling { system: "", question: "What is 2 + 2?", role: "Be exact.", drafts: &["It is 4.", "Five {{ question }}"] };
+const DRAFTS: Filling<'static> = Filling {
+    system: "",
+    question: "What is 2 + 2?",
+    role: "Be exact.",
+    drafts: &["It is 4.", "Five {{ question }}"],
+    keep: 1,
+};
 
 /// Parts as a person reads them.
 fn show(parts: &[Part]) -> String {

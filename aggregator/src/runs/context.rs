@@ -20,6 +20,8 @@ pub(super) struct Context<'r> {
     pub(super) log: &'r RunLog,
     pub(super) material: Material<'r>,
     pub(super) policy: Policy,
+    /// Alternatives that drafts are weighed against.
+    pub(super) top_logprobs: u32,
     /// Whether members write to their `max_tokens` whatever they would say (benchmarks).
     pub(super) ignore_end: bool,
     /// A margin before the run's own, so that there is time to say how it ended.

@@ -49,6 +49,10 @@ pub struct At {
 pub enum StageKind {
     /// Drafts.
     Propose,
+    /// Some of them go on.
+    Select,
+    /// Whether the run goes on.
+    Gate,
     /// The answer.
     Synthesize,
 }
@@ -133,6 +137,8 @@ pub struct StageFinished {
     pub failed: usize,
     /// How long it took.
     pub took: Duration,
+    /// What a select or gate decided, and why; empty for others.
+    pub decision: String,
 }
 
 /// How long something took.

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     error::{Error, ErrorCode},
@@ -29,6 +29,8 @@ pub(super) enum Act {
     Write(Duration, String),
     /// Says that its second quoted part was cut, then writes this.
     SayOfCut(String),
+    /// Writes what a function makes of the call.
+    Reply(fn(&Call) -> String),
     /// Refuses the call.
     Refuse(ErrorCode, &'static str),
     /// Writes this, then breaks off.
@@ -124,6 +126,11 @@ impl Nodes for FakeNodes {
         Ok(Picked { node: Arc::clone(node), lease: Lease::uncounted() })
     }
 
+    async fn embed(&self, _: &str, texts: &[String], _: Instant) -> Result<Vec<Vec<f32>>, Error> {
+        // By length: texts as long are alike.
+        Ok(texts.iter().map(|text| vec![text.len() as f32, 10.0]).collect())
+    }
+
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
         self.calls.lock().unwrap().push((picked.node.to_string(), call.clone()));
         let act = {
@@ -135,6 +142,7 @@ impl Nodes for FakeNodes {
         let events = match act {
             Act::Refuse(code, why) => return Err(Error::new(code, why)),
             Act::Hang => stream::pending().boxed(),
+            Act::Reply(reply) => spoken(&reply(call), &[]).boxed(),
             Act::Say(pause, text) => stream::once(sleep(pause)).flat_map(move |()| spoken(&text, &[])).boxed(),
             Act::Write(pause, text) => spoken(&text, &[])
                 .then(move |event| async move {
@@ -149,7 +157,8 @@ impl Nodes for FakeNodes {
             }
             Act::Stopped => {
                 let (finish_reason, usage) = (FinishReason::Cancelled, Usage::default());
-                stream::iter([Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob: 0.0 })]).boxed()
+                stream::iter([Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob: 0.0, margin: None })])
+                    .boxed()
             }
             Act::Babble => stream::unfold((), |()| async {
                 sleep(Duration::from_millis(100)).await;
@@ -173,7 +182,7 @@ fn spoken(text: &str, cuts: &[Cut]) -> impl futures::Stream<Item = Result<Member
     let completion_tokens = u32::try_from(words.len()).unwrap();
     let usage = Usage { prompt_tokens: 10, completion_tokens, cached_prompt_tokens: 0 };
     let accepted = MemberEvent::Accepted { prompt_tokens: 10, cuts: cuts.to_vec() };
-    let finished = MemberEvent::Finished { finish_reason: FinishReason::Stop, usage, mean_logprob: -0.5 };
+    let finished = MemberEvent::Finished { finish_reason: FinishReason::Stop, usage, mean_logprob: -0.5, margin: None };
     stream::iter(std::iter::once(accepted).chain(words).chain([finished]).map(Ok))
 }
 

@@ -1,10 +1,14 @@
 //! Runs: what happens in one, as events; the runner that takes a question through a topology; and the record of it.
 
+mod ballots;
 mod context;
 pub mod events;
 #[cfg(test)]
 mod fake;
+mod gate;
 mod log;
+#[cfg(test)]
+mod methods;
 mod outbox;
 mod overlap;
 mod propose;
@@ -12,6 +16,7 @@ mod question;
 mod registry;
 mod run;
 mod runner;
+mod select;
 mod synthesize;
 #[cfg(test)]
 mod tests;

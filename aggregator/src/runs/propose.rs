@@ -34,30 +34,52 @@ pub(super) async fn run(
     context: &Context<'_>,
     place: Place,
     propose: &Propose,
-    before: Vec<Candidate>,
+    mut drafts: Vec<Candidate>,
     feed: Option<&Feed>,
 ) -> Result<Vec<Candidate>, Error> {
     let started = Instant::now();
-    let stage = place.stage;
+    let (stage, rounds) = (place.stage, propose.rounds.get());
     let remaining = context.deadline.saturating_duration_since(started);
-    let deadline = started + budget::share(remaining, place.stages_left, propose.deadline);
-    let seats = seats(stage, propose, context.material);
+    let stage_deadline = started + budget::share(remaining, place.stages_left, propose.deadline);
+    let (mut answered, mut failed) = (0, 0);
+    for round in 0..rounds {
+        let now = Instant::now();
+        let deadline = now + budget::share(stage_deadline.saturating_duration_since(now), rounds - round, None);
+        let (usable, seats);
+        (drafts, usable, seats) = self::round(context, stage, round, propose, drafts, feed, deadline).await?;
+        (answered, failed) = (answered + usable, failed + seats - usable);
+    }
+    context.log.event(Event::StageFinished(StageFinished {
+        stage,
+        kind: StageKind::Propose,
+        answered,
+        failed,
+        took: started.elapsed(),
+        decision: String::new(),
+    }));
+    Ok(drafts)
+}
+
+/// Everyone writes once. Returns the drafts, how many seats answered usably, and how many there were.
+async fn round(
+    context: &Context<'_>,
+    stage: usize,
+    round: usize,
+    propose: &Propose,
+    before: Vec<Candidate>,
+    feed: Option<&Feed>,
+    deadline: Instant,
+) -> Result<(Vec<Candidate>, usize, usize), Error> {
+    let seats = seats(stage, round, propose, context.material);
     let prompts: Vec<Prompt> = seats
         .iter()
-        .map(|seat| prompt(stage, seat.member, &before, context.material))
+        .map(|seat| prompt(stage, seat.member, &before, propose.sees, context.material))
         .collect::<Result<_, _>>()
         .map_err(|error| Error::new(ErrorCode::Internal, format!("writing the prompts of stage {stage}: {error}")))?;
     let mut progress = Progress { context, stage, seats: &seats, prompts: &prompts, feed, drafts: Vec::new() };
     let usable = progress.collect(propose, deadline).await;
     let drafts = progress.drafts;
-    context.log.event(Event::StageFinished(StageFinished {
-        stage,
-        kind: StageKind::Propose,
-        answered: usable,
-        failed: seats.len() - usable,
-        took: started.elapsed(),
-    }));
-    Ok(or_those_before(context, stage, drafts, before))
+    Ok((or_those_before(context, stage, drafts, before), usable, seats.len()))
 }
 
 /// A layer without a usable draft leaves those that there were.
@@ -94,7 +116,14 @@ impl Progress<'_, '_> {
         let mut outstanding: Vec<usize> = (0..self.seats.len()).collect();
         let (context, stage, seats, prompts, feed) = (self.context, self.stage, self.seats, self.prompts, self.feed);
         let mut calls: FuturesUnordered<_> =
-            seats.iter().zip(prompts).map(|(seat, prompt)| ask(context, stage, seat, prompt, feed, deadline)).collect();
+            seats
+                .iter()
+                .zip(prompts)
+                .enumerate()
+                .map(|(place, (seat, prompt))| async move {
+                    (place, ask(context, stage, seat, prompt, feed, deadline).await)
+                })
+                .collect();
         let mut grace: Option<Instant> = None;
         while let Ok(Some((seat, outcome))) = timeout_at(grace.unwrap_or(deadline), calls.next()).await {
             outstanding.retain(|one| *one != seat);
@@ -136,18 +165,19 @@ impl Progress<'_, '_> {
                 return false;
             }
         };
-        let at = At { stage: self.stage, seat };
+        let at = At { stage: self.stage, seat: self.seats[seat].index };
         self.context.tell_cuts(at, &self.seats[seat].member.model, &self.prompts[seat].quoted);
         if let Some(feed) = self.feed {
             feed.ended(seat, Some(&text));
         }
         self.drafts.push(Candidate {
             stage: self.stage,
-            seat,
+            seat: at.seat,
             model: self.seats[seat].member.model.clone(),
             text,
             finish_reason: answered.finish_reason,
             mean_logprob: answered.mean_logprob,
+            margin: answered.margin,
             usage: answered.usage,
         });
         self.context.log.member_finished(finished(at, answered));
@@ -158,9 +188,9 @@ impl Progress<'_, '_> {
         if let Some(feed) = self.feed {
             feed.ended(seat, None);
         }
-        let (stage, model) = (self.stage, &self.seats[seat].member.model);
-        self.context.log.degrade(format!("stage {stage} seat {seat} ({model}) is lost: {why}"));
-        self.context.log.member_failed(At { stage, seat }, why);
+        let (at, model) = (At { stage: self.stage, seat: self.seats[seat].index }, &self.seats[seat].member.model);
+        self.context.log.degrade(format!("stage {} seat {} ({model}) is lost: {why}", at.stage, at.seat));
+        self.context.log.member_failed(at, why);
     }
 }
 
@@ -183,11 +213,11 @@ async fn ask(
     prompt: &Prompt,
     feed: Option<&Feed>,
     deadline: Instant,
-) -> (usize, Result<Answered, Lost>) {
+) -> Result<Answered, Lost> {
     let at = At { stage, seat: seat.index };
     let watcher = Watcher { log: context.log, at, member: seat.member, is_answer: false, feed };
     let parts = Parts::whole(prompt.parts.clone());
     let call = context.call(seat.member, prompt.messages.clone(), parts, seat.sampling.clone());
-    let call = Call { deadline, ..call };
-    (seat.index, answer(context.nodes, &call, &context.policy, &watcher).await)
+    let call = Call { deadline, top_logprobs: context.top_logprobs, ..call };
+    answer(context.nodes, &call, &context.policy, &watcher).await
 }

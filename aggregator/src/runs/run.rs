@@ -11,21 +11,19 @@ use tokio_util::sync::CancellationToken;
 use super::{
     context::{Context, Failed},
     events::{Event, RunStarted, StageKind, StagePlan},
+    gate::{self, Outcome},
     log::RunLog,
     overlap::Feed,
     propose::{self, Place},
     runner::Shared,
-    synthesize,
+    select, synthesize,
 };
 use crate::{
     error::{Error, ErrorCode},
     members::Policy,
     prompts::Conversation,
-    stages::{
-        FinishReason, Material,
-        synthesize::{best, script},
-    },
-    topology::{Overlap, Propose, Sampling, Stage, Synthesize, Topology},
+    stages::{Candidate, FinishReason, Material, synthesize::script},
+    topology::{Overlap, Propose, Rounds, Sampling, Stage, Synthesize, Topology},
 };
 
 /// What a run is made of once the question was accepted.
@@ -89,7 +87,8 @@ impl Run {
         context.nodes.settled().await;
         let mut drafts = Vec::new();
         let stages = self.topology.stages();
-        for (stage, shape) in stages.iter().enumerate() {
+        let mut stage = 0;
+        while let Some(shape) = stages.get(stage) {
             match shape {
                 Stage::Propose(shape) => {
                     let place = Place { stage, stages_left: stages.len() - stage };
@@ -105,14 +104,29 @@ impl Run {
                     }
                     drafts = propose::run(&context, place, shape, drafts, None).await.map_err(Failed::without_draft)?;
                 }
+                Stage::Select(shape) => {
+                    let last = stage + 1 == stages.len();
+                    drafts = select::run(&context, stage, shape, drafts, last).await;
+                }
+                Stage::Gate(shape) => match gate::run(&context, stage, shape, drafts).await {
+                    Outcome::Stop(draft) => return Ok(self.answer_with(&draft)),
+                    Outcome::GoOn(left, skipped) => {
+                        drafts = left;
+                        stage += skipped;
+                    }
+                },
                 Stage::Synthesize(shape) => return synthesize::run(&context, stage, shape, &drafts).await,
             }
+            stage += 1;
         }
-        // A topology that ends without a synthesis answers with its best candidate.
+        // A topology that ends without a synthesis answers with the draft that was selected.
         let nothing = || Failed::without_draft(Error::new(ErrorCode::MemberFailed, "no member wrote a usable answer"));
-        let best = best(&drafts, "").ok_or_else(nothing)?;
-        self.log.whole_answer(&best.text);
-        Ok(best.finish_reason)
+        Ok(self.answer_with(drafts.first().ok_or_else(nothing)?))
+    }
+
+    fn answer_with(&self, draft: &Candidate) -> FinishReason {
+        self.log.whole_answer(&draft.text);
+        draft.finish_reason
     }
 
     /// What lets stage `stage + 1` read the drafts of stage `stage` while they are written, where it may.
@@ -123,7 +137,7 @@ impl Run {
         shape: &Propose,
         next: &Synthesize,
     ) -> Result<Option<Feed>, Failed> {
-        if next.overlap == Overlap::Off {
+        if next.overlap == Overlap::Off || shape.rounds != Rounds::ONE {
             return Ok(None);
         }
         let seats = shape.members.iter().map(|member| member.samples.get()).sum();
@@ -151,6 +165,7 @@ impl Run {
                 idle: limits.idle,
                 max_bytes: limits.seat_bytes,
             },
+            top_logprobs: if self.topology.stages().iter().any(Stage::weighs_margins) { 2 } else { 0 },
             ignore_end: self.ignore_end,
             deadline: self.deadline.checked_sub(limits.hop_margin).unwrap_or(self.deadline),
         }
@@ -171,6 +186,8 @@ impl From<&Stage> for StagePlan {
     fn from(stage: &Stage) -> Self {
         let kind = match stage {
             Stage::Propose(_) => StageKind::Propose,
+            Stage::Select(_) => StageKind::Select,
+            Stage::Gate(_) => StageKind::Gate,
             Stage::Synthesize(_) => StageKind::Synthesize,
         };
         Self { kind, models: stage.seats().map(|member| member.model.clone()).collect() }

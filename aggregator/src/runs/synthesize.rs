@@ -15,7 +15,7 @@ use crate::{
     stages::{
         Candidate, FinishReason, Prompt, shuffled,
         synthesize::{best, prompt, sampling},
-        usable::is_loop,
+        usable::{is_loop, usable},
     },
     topology::Synthesize,
 };
@@ -28,7 +28,74 @@ pub(super) async fn run(
     drafts: &[Candidate],
 ) -> Result<FinishReason, Failed> {
     let order = shuffled(drafts, context.material.seed, stage);
-    in_order(context, stage, synthesize, drafts, &order, Instant::now()).await
+    let started = Instant::now();
+    match synthesize.window.filter(|window| order.len() > *window) {
+        Some(window) => in_windows(context, stage, synthesize, drafts, &order, window).await,
+        None => in_order(context, stage, synthesize, drafts, &order, 0, started).await,
+    }
+}
+
+/// Reads a window of drafts at a time, the last synthesis in the place of the first (Self-MoA-Seq, arXiv 2502.00674). Only
+/// the last window's synthesis is the answer; one that is lost leaves the one before.
+async fn in_windows(
+    context: &Context<'_>,
+    stage: usize,
+    synthesize: &Synthesize,
+    drafts: &[Candidate],
+    order: &[&Candidate],
+    window: usize,
+) -> Result<FinishReason, Failed> {
+    let started = Instant::now();
+    let mut carried: Option<Candidate> = None;
+    let mut left = order;
+    let mut seat = 0;
+    loop {
+        let (now, later) = left.split_at((window - usize::from(carried.is_some())).min(left.len()));
+        let shown: Vec<&Candidate> = carried.iter().chain(now.iter().copied()).collect();
+        if later.is_empty() {
+            let all: Vec<Candidate> = carried.iter().chain(drafts).cloned().collect();
+            return in_order(context, stage, synthesize, &all, &shown, seat, started).await;
+        }
+        if let Some(synthesis) = between(context, stage, synthesize, &shown, seat).await {
+            carried = Some(synthesis);
+        }
+        (left, seat) = (later, seat + 1);
+    }
+}
+
+/// A synthesis that the next window carries on.
+async fn between(
+    context: &Context<'_>,
+    stage: usize,
+    synthesize: &Synthesize,
+    shown: &[&Candidate],
+    seat: usize,
+) -> Option<Candidate> {
+    let (at, member) = (At { stage, seat }, &synthesize.member);
+    let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
+    let lose = |why: String| {
+        context.log.degrade(format!("stage {stage} seat {seat} ({}) is lost: {why}", member.model));
+        context.log.member_failed(at, why);
+    };
+    let prompt = prompt(synthesize, shown, context.material).map_err(|error| lose(error.to_string())).ok()?;
+    let sampling = sampling(stage, seat, synthesize, context.material);
+    let call = context.call(member, prompt.messages, Parts::whole(prompt.parts), sampling);
+    let answered = answer(context.nodes, &call, &context.policy, &watcher).await;
+    let answered = answered.map_err(|lost| lose(lost.error.message)).ok()?;
+    let text = usable(&answered.text).map_err(|why| lose(format!("its synthesis is not usable: {why}"))).ok()?;
+    context.tell_cuts(at, &member.model, &prompt.quoted);
+    let synthesis = Candidate {
+        stage,
+        seat,
+        model: member.model.clone(),
+        text,
+        finish_reason: answered.finish_reason,
+        mean_logprob: answered.mean_logprob,
+        margin: answered.margin,
+        usage: answered.usage,
+    };
+    context.log.member_finished(finished(at, answered));
+    Some(synthesis)
 }
 
 /// As [`run`], with the drafts of the stage before in the making: the answer's prompt is read while they are written.
@@ -41,9 +108,10 @@ pub(super) async fn run_ahead(
     propose: impl Future<Output = Result<Vec<Candidate>, Error>>,
 ) -> Result<FinishReason, Failed> {
     let parts = feed.parts().clone();
-    let call = context.call(&synthesize.member, feed.messages(), parts, sampling(stage, synthesize, context.material));
+    let call =
+        context.call(&synthesize.member, feed.messages(), parts, sampling(stage, 0, synthesize, context.material));
     let call = Call { quoted_parts: feed.seats(), ..call };
-    let watcher = watcher(context, stage, synthesize);
+    let watcher = watcher(context, At { stage, seat: 0 }, synthesize);
     let ahead = async {
         tokio::select! {
             biased;
@@ -64,10 +132,10 @@ pub(super) async fn run_ahead(
     match outcome {
         Some(outcome) if outcome.as_ref().map_or_else(|lost| lost.committed, |_| true) => {
             let quoted: Vec<_> = order.iter().map(|draft| (draft.stage, draft.seat)).collect();
-            conclude(context, stage, synthesize, &drafts, &quoted, outcome, started)
+            conclude(context, At { stage, seat: 0 }, synthesize, &drafts, &quoted, outcome, started)
         }
         // Nothing was written: what went wrong may have to do with reading ahead.
-        _ => in_order(context, stage, synthesize, &drafts, &order, started).await,
+        _ => in_order(context, stage, synthesize, &drafts, &order, 0, started).await,
     }
 }
 
@@ -77,34 +145,35 @@ async fn in_order(
     synthesize: &Synthesize,
     drafts: &[Candidate],
     order: &[&Candidate],
+    seat: usize,
     started: Instant,
 ) -> Result<FinishReason, Failed> {
+    let at = At { stage, seat };
     let prompt = prompt(synthesize, order, context.material).map_err(|error| {
         Failed::without_draft(Error::new(ErrorCode::Internal, format!("writing the synthesis prompt: {error}")))
     })?;
     let Prompt { messages, parts, quoted } = prompt;
-    let sampling = sampling(stage, synthesize, context.material);
+    let sampling = sampling(stage, seat, synthesize, context.material);
     let call = context.call(&synthesize.member, messages, Parts::whole(parts), sampling);
-    let outcome = answer(context.nodes, &call, &context.policy, &watcher(context, stage, synthesize)).await;
-    conclude(context, stage, synthesize, drafts, &quoted, outcome, started)
+    let outcome = answer(context.nodes, &call, &context.policy, &watcher(context, at, synthesize)).await;
+    conclude(context, at, synthesize, drafts, &quoted, outcome, started)
 }
 
-fn watcher<'r>(context: &Context<'r>, stage: usize, synthesize: &'r Synthesize) -> Watcher<'r> {
-    let at = At { stage, seat: 0 };
+fn watcher<'r>(context: &Context<'r>, at: At, synthesize: &'r Synthesize) -> Watcher<'r> {
     Watcher { log: context.log, at, member: &synthesize.member, is_answer: true, feed: None }
 }
 
 /// Accepts the answer, or puts a draft in its place.
 fn conclude(
     context: &Context<'_>,
-    stage: usize,
+    at: At,
     synthesize: &Synthesize,
     drafts: &[Candidate],
     quoted: &[(usize, usize)],
     outcome: Result<Answered, Lost>,
     started: Instant,
 ) -> Result<FinishReason, Failed> {
-    let (at, model) = (At { stage, seat: 0 }, &synthesize.member.model);
+    let model = &synthesize.member.model;
     let outcome = match outcome {
         Ok(answered) if answered.text.trim().is_empty() => {
             let error = Error::new(ErrorCode::MemberFailed, "it wrote nothing");
@@ -121,11 +190,12 @@ fn conclude(
         }
     };
     context.log.event(Event::StageFinished(StageFinished {
-        stage,
+        stage: at.stage,
         kind: StageKind::Synthesize,
         answered: usize::from(answered),
         failed: usize::from(!answered),
         took: started.elapsed(),
+        decision: String::new(),
     }));
     result
 }

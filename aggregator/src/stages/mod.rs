@@ -1,7 +1,11 @@
 //! What each kind of stage decides, without a network or a clock of its own: who sits, what each is told, when enough
 //! have answered, which draft counts. One file a kind, and one for each thing that kinds share.
 
+pub(crate) mod answers;
 pub(crate) mod budget;
+pub(crate) mod changes;
+pub(crate) mod diverse;
+pub(crate) mod judge;
 pub(crate) mod propose;
 pub(crate) mod seed;
 pub(crate) mod synthesize;
@@ -12,7 +16,7 @@ pub(crate) mod usable;
 use crate::{
     members::Usage,
     prompts::{Conversation, Message, Part, PromptError, Prompts, Speaker},
-    topology::{Member, Sampling},
+    topology::{Measure, Member, Sampling, Sees},
 };
 
 /// Why an answer ended.
@@ -41,6 +45,8 @@ pub struct Candidate {
     pub finish_reason: FinishReason,
     /// How sure its author was of its words.
     pub mean_logprob: f64,
+    /// How far its words were from the next likeliest ones, in log-probability; where that was asked for.
+    pub margin: Option<f64>,
     /// What it cost.
     pub usage: Usage,
 }
@@ -69,21 +75,41 @@ pub(crate) struct Material<'r> {
 
 impl Material<'_> {
     /// The seed of a seat; `own` is what the topology fixed for it.
-    fn seed_of(&self, stage: usize, seat: usize, own: Option<u64>) -> u64 {
+    pub(crate) fn seed_of(&self, stage: usize, seat: usize, own: Option<u64>) -> u64 {
         own.filter(|_| !self.seed_is_asked).unwrap_or_else(|| seed::derive(self.seed, stage, seat))
     }
 
     /// The system text of a member: its own, else the user's, else the built-in one.
-    fn system(&self, member: &Member) -> Result<String, PromptError> {
+    pub(crate) fn system(&self, member: &Member) -> Result<String, PromptError> {
         self.prompts.system(member.system.as_deref().unwrap_or(&self.conversation.system))
     }
 
     /// A conversation whose last message is still to be filled by parts.
-    fn messages(&self, system: String) -> Vec<Message> {
+    pub(crate) fn messages(&self, system: String) -> Vec<Message> {
         let system = Some(system).filter(|text| !text.trim().is_empty());
         let system = system.map(|content| Message { speaker: Speaker::System, content });
         let last = Message { speaker: Speaker::User, content: String::new() };
         system.into_iter().chain(self.conversation.turns.iter().cloned()).chain([last]).collect()
+    }
+}
+
+impl Candidate {
+    /// How sure its author was.
+    pub(crate) fn confidence(&self, measure: Measure) -> f64 {
+        match measure {
+            Measure::MeanLogprob => self.mean_logprob.exp(),
+            Measure::Margin => self.margin.unwrap_or(0.0),
+        }
+    }
+}
+
+/// What a stage shows of drafts, in their order: each with its place among them.
+pub(crate) fn shown<'d>(order: &[&'d Candidate], sees: Sees) -> Vec<(&'d Candidate, String)> {
+    let texts: Vec<&str> = order.iter().map(|draft| draft.text.as_str()).collect();
+    match sees {
+        Sees::Drafts => order.iter().map(|draft| (*draft, draft.text.clone())).collect(),
+        Sees::Changes => changes::changes(&texts).into_iter().map(|(index, text)| (order[index], text)).collect(),
+        Sees::Nothing => Vec::new(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! `propose`: who sits, what each is told, and when enough have answered.
 
-use super::{Candidate, Material, Prompt, role, shuffled};
+use super::{Candidate, Material, Prompt, role, shown, shuffled};
 use crate::{
     prompts::{Filling, PromptError, Template},
-    topology::{Member, Propose, Quorum, Sampling},
+    topology::{Member, Propose, Quorum, Sampling, Sees},
 };
 
 /// One seat of a stage.
@@ -14,13 +14,15 @@ pub(crate) struct Seat<'t> {
     pub(crate) sampling: Sampling,
 }
 
-/// The seats of a stage, each with a seed of its own.
-pub(crate) fn seats<'t>(stage: usize, propose: &'t Propose, material: Material<'_>) -> Vec<Seat<'t>> {
+/// The seats of a stage in one round, from 0, each with a seed of its own. Rounds have seats of their own, one after the other.
+pub(crate) fn seats<'t>(stage: usize, round: usize, propose: &'t Propose, material: Material<'_>) -> Vec<Seat<'t>> {
+    let before = round * propose.members.iter().map(|member| member.samples.get()).sum::<usize>();
     let members = propose.members.iter();
     let seats = members.flat_map(|member| (0..member.samples.get()).map(move |sample| (member, sample)));
     let seat = |(index, (member, sample)): (usize, (&'t Member, usize))| {
         // Samples of a member with a seed of its own must still differ.
-        let own = member.sampling.seed.map(|own| own.wrapping_add(sample as u64));
+        let own = member.sampling.seed.map(|own| own.wrapping_add((before + sample) as u64));
+        let index = before + index;
         let overrides = Sampling {
             max_tokens: material.overrides.max_tokens,
             seed: Some(material.seed_of(stage, index, own)),
@@ -36,17 +38,18 @@ pub(crate) fn prompt(
     stage: usize,
     member: &Member,
     drafts: &[Candidate],
+    sees: Sees,
     material: Material<'_>,
 ) -> Result<Prompt, PromptError> {
-    let order = shuffled(drafts, material.seed, stage);
-    let texts: Vec<&str> = order.iter().map(|draft| draft.text.as_str()).collect();
-    let template = if drafts.is_empty() { Template::Propose } else { Template::Refine };
+    let shown = shown(&shuffled(drafts, material.seed, stage), sees);
+    let texts: Vec<&str> = shown.iter().map(|(_, text)| text.as_str()).collect();
+    let template = if texts.is_empty() { Template::Propose } else { Template::Refine };
     let question = &material.conversation.question;
-    let filling = Filling { system: "", question, role: role(member), drafts: &texts };
+    let filling = Filling { system: "", question, role: role(member), drafts: &texts, keep: 1 };
     Ok(Prompt {
         messages: material.messages(material.system(member)?),
         parts: material.prompts.parts(template, filling)?,
-        quoted: order.iter().map(|draft| (draft.stage, draft.seat)).collect(),
+        quoted: shown.iter().map(|(draft, _)| (draft.stage, draft.seat)).collect(),
     })
 }
 

@@ -1,9 +1,9 @@
 //! `synthesize`: what the last member is told, and which draft stands in where it cannot answer.
 
-use super::{Candidate, FinishReason, Material, Prompt, role};
+use super::{Candidate, FinishReason, Material, Prompt, role, shown};
 use crate::{
     prompts::{Filling, Message, Part, PromptError, Template},
-    topology::{Placement, Sampling, Synthesize},
+    topology::{Placement, Sampling, Sees, Synthesize},
 };
 
 /// What the synthesiser is told, with the drafts in this order. Without drafts it answers the question alone.
@@ -12,21 +12,22 @@ pub(crate) fn prompt(
     order: &[&Candidate],
     material: Material<'_>,
 ) -> Result<Prompt, PromptError> {
-    let texts: Vec<&str> = order.iter().map(|draft| draft.text.as_str()).collect();
+    let shown = shown(order, synthesize.sees);
+    let texts: Vec<&str> = shown.iter().map(|(_, text)| text.as_str()).collect();
     let question = material.conversation.question.as_str();
     let member = &synthesize.member;
-    if synthesize.placement == Placement::System && !order.is_empty() {
+    if synthesize.placement == Placement::System && !texts.is_empty() {
         let system = material.system(member)?;
-        let filling = Filling { system: &system, question, role: role(member), drafts: &texts };
+        let filling = Filling { system: &system, question, role: role(member), drafts: &texts, keep: 1 };
         let system = material.prompts.system_with_drafts(filling)?;
         let parts = vec![Part::Text(question.to_owned())];
         return Ok(Prompt { messages: material.messages(system), parts, quoted: Vec::new() });
     }
-    let filling = Filling { system: "", question, role: role(member), drafts: &texts };
+    let filling = Filling { system: "", question, role: role(member), drafts: &texts, keep: 1 };
     Ok(Prompt {
         messages: material.messages(material.system(member)?),
         parts: material.prompts.parts(Template::Synthesize, filling)?,
-        quoted: order.iter().map(|draft| (draft.stage, draft.seat)).collect(),
+        quoted: shown.iter().map(|(draft, _)| (draft.stage, draft.seat)).collect(),
     })
 }
 
@@ -47,7 +48,8 @@ pub(crate) fn script(
     most: usize,
     material: Material<'_>,
 ) -> Result<Option<Script>, PromptError> {
-    if synthesize.placement == Placement::System || most == 0 {
+    let fits_a_window = synthesize.window.is_none_or(|window| most <= window);
+    if synthesize.placement == Placement::System || synthesize.sees != Sees::Drafts || most == 0 || !fits_a_window {
         return Ok(None);
     }
     let numbers: Vec<String> = (0..most).map(|number| number.to_string()).collect();
@@ -59,7 +61,7 @@ pub(crate) fn script(
     for count in 1..=most {
         let drafts: Vec<&str> = numbers[..count].iter().map(String::as_str).collect();
         let question = material.conversation.question.as_str();
-        let filling = Filling { system: "", question, role: role(&synthesize.member), drafts: &drafts };
+        let filling = Filling { system: "", question, role: role(&synthesize.member), drafts: &drafts, keep: 1 };
         let mut around = vec![Vec::new()];
         let mut next = drafts.iter();
         for part in material.prompts.parts(Template::Synthesize, filling)? {
@@ -80,9 +82,9 @@ pub(crate) fn script(
 }
 
 /// How the synthesiser draws: its own values under the request's.
-pub(crate) fn sampling(stage: usize, synthesize: &Synthesize, material: Material<'_>) -> Sampling {
+pub(crate) fn sampling(stage: usize, seat: usize, synthesize: &Synthesize, material: Material<'_>) -> Sampling {
     let own = &synthesize.member.sampling;
-    let seed = material.seed_of(stage, 0, own.seed);
+    let seed = material.seed_of(stage, seat, own.seed);
     own.overridden_by(&Sampling { seed: Some(seed), ..material.overrides.clone() })
 }
 

@@ -15,6 +15,7 @@ fn draft(seat: usize, text: &str) -> Candidate {
         text: text.to_owned(),
         finish_reason: FinishReason::Stop,
         mean_logprob: -1.0,
+        margin: None,
         usage: Usage::default(),
     }
 }
@@ -72,7 +73,7 @@ fn every_seat_has_a_seed_of_its_own_that_the_run_seed_repeats() {
         let mut found = Vec::new();
         let overrides = Sampling { max_tokens: MaxTokens::try_new(9).ok(), ..Sampling::default() };
         with_material(seed, overrides, |material| {
-            let seats = seats(0, stage, material);
+            let seats = seats(0, 0, stage, material);
             assert!(
                 seats.iter().all(|seat| seat.sampling.max_tokens.unwrap().get() == 9),
                 "max_tokens hold for the run"
@@ -93,8 +94,8 @@ fn proposer_and_synthesiser_share_all_but_the_end_of_their_prompts() {
     let stages = topologies.get("moa").unwrap().stages();
     let (Stage::Propose(first), Stage::Synthesize(last)) = (&stages[0], &stages[1]) else { panic!("not moa") };
     with_material(1, Sampling::default(), |material| {
-        let proposal = propose::prompt(0, &first.members[0], &[], material).unwrap();
-        let refinement = propose::prompt(1, &first.members[0], &[draft(0, "a")], material).unwrap();
+        let proposal = propose::prompt(0, &first.members[0], &[], Sees::Drafts, material).unwrap();
+        let refinement = propose::prompt(1, &first.members[0], &[draft(0, "a")], Sees::Drafts, material).unwrap();
         let synthesis = synthesize::prompt(last, &[&draft(0, "a"), &draft(1, "b")], material).unwrap();
         assert_eq!(proposal.messages, synthesis.messages);
         assert_eq!(proposal.messages, refinement.messages);

@@ -24,6 +24,15 @@ pub const BUILTIN_FILES: &[BuiltinFile] = &[
     BuiltinFile { name: "moa", toml: include_str!("builtin/moa.toml") },
     BuiltinFile { name: "moa-3", toml: include_str!("builtin/moa-3.toml") },
     BuiltinFile { name: "self-moa", toml: include_str!("builtin/self-moa.toml") },
+    BuiltinFile { name: "self-moa-seq", toml: include_str!("builtin/self-moa-seq.toml") },
+    BuiltinFile { name: "smoa", toml: include_str!("builtin/smoa.toml") },
+    BuiltinFile { name: "rmoa", toml: include_str!("builtin/rmoa.toml") },
+    BuiltinFile { name: "llm-blender", toml: include_str!("builtin/llm-blender.toml") },
+    BuiltinFile { name: "best-of-n", toml: include_str!("builtin/best-of-n.toml") },
+    BuiltinFile { name: "self-consistency", toml: include_str!("builtin/self-consistency.toml") },
+    BuiltinFile { name: "slm-mux", toml: include_str!("builtin/slm-mux.toml") },
+    BuiltinFile { name: "debate", toml: include_str!("builtin/debate.toml") },
+    BuiltinFile { name: "cascade", toml: include_str!("builtin/cascade.toml") },
     BuiltinFile { name: "single", toml: include_str!("builtin/single.toml") },
 ];
 

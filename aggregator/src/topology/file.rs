@@ -107,7 +107,7 @@ fn read_one(name: &str, mut section: Section<'_>, context: &Context<'_>) -> Opti
         section.wrong("stages", format!("{} stages: a topology has at most {MAX_STAGES}", entries.len()));
     }
     let count = entries.len();
-    let read = |(at, entry): (usize, Option<Section<'_>>)| stages::read(entry?, context, at + 1 == count);
+    let read = |(at, entry): (usize, Option<Section<'_>>)| stages::read(entry?, context, count - at - 1);
     // Collected first so that a mistake in one stage does not hide those of the next.
     let stages: Vec<_> = entries.into_iter().enumerate().map(read).collect();
     section.finish();

@@ -38,7 +38,7 @@ pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, many: bool) 
     Read { member, seats: samples.get() }
 }
 
-fn model_name(name: String, known: &Known<'_>) -> Result<String, String> {
+pub(super) fn model_name(name: String, known: &Known<'_>) -> Result<String, String> {
     match known.models {
         _ if name.trim().is_empty() => Err("is empty: name a model, see `synod models list`".to_owned()),
         Some(models) if !models.contains(&name.as_str()) => {

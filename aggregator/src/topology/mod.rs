@@ -26,7 +26,7 @@ pub use catalogue::{Topologies, UnknownTopology};
 pub use file::{Known, check, check_with, from_toml};
 pub use mistakes::Mistake;
 pub use nearest::nearest;
-pub use quorum::{Quorum, Samples};
+pub use quorum::{Quorum, Rounds, Samples};
 pub use roles::{BUILTIN_ROLES, Role};
 pub use sampling::{MaxTokens, OutOfRange, RepetitionPenalty, Sampling, Share, Temperature, TopK};
 pub use show::{describe, graph};
@@ -36,7 +36,10 @@ pub const MAX_STAGES: usize = 8;
 /// The most seats of a stage: with [`MAX_STAGES`] it caps what one question can cost.
 pub const MAX_SEATS: usize = 64;
 
-/// A named list of stages. The last one, and only that, synthesises.
+/// The most seats of a pairwise rank: each pair is compared twice.
+pub const MAX_RANKED: usize = 8;
+
+/// A named list of stages. The last one answers: it synthesises, or selects one draft.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Topology {
     name: String,
@@ -50,6 +53,10 @@ pub struct Topology {
 pub enum Stage {
     /// Members write drafts.
     Propose(Propose),
+    /// Some of the drafts go on.
+    Select(Select),
+    /// The run ends here, or leaves stages out, if the drafts are good enough.
+    Gate(Gate),
     /// One member writes the answer.
     Synthesize(Synthesize),
 }
@@ -65,6 +72,109 @@ pub struct Propose {
     pub grace: Duration,
     /// The stage's own limit; without it, its share of the run's.
     pub deadline: Option<Duration>,
+    /// How often everyone writes: from the second time on with the drafts of the time before in view.
+    pub rounds: Rounds,
+    /// What of the drafts before it everyone sees.
+    pub sees: Sees,
+}
+
+/// What of the drafts before it a stage shows to its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sees {
+    /// All of each.
+    Drafts,
+    /// One draft, and of the others what is not in it (residual mixtures: RMoA, Xie et al. 2025).
+    Changes,
+    /// Nothing: members begin anew.
+    Nothing,
+}
+
+/// Some of the drafts go on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Select {
+    /// How they are chosen.
+    pub by: Choice,
+    /// How many go on. Those that are equal to the last of them go on too, unless the run ends here.
+    pub keep: usize,
+}
+
+/// How drafts are chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Choice {
+    /// A member names the best, asked twice with the order reversed.
+    Judge(Member),
+    /// A member compares all pairs, each in both orders (LLM-Blender, arXiv 2306.02561).
+    Pairwise(Member),
+    /// The answer that most drafts give (self-consistency, arXiv 2203.11171).
+    Vote(Answer),
+    /// The answer of the model that agrees with itself most (SLM-MUX, 2025).
+    SlmMux(Answer),
+    /// Those that lie farthest apart as sentence embeddings of this model.
+    Diversity(String),
+    /// Those whose authors were surest.
+    Confidence(Measure),
+}
+
+/// What two drafts must share to give the same answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The last number, or the one in a box.
+    Number,
+    /// The letter of a choice.
+    Choice,
+    /// Code that is the same but for names, comments and layout.
+    Code,
+    /// The words.
+    Text,
+}
+
+/// How sure an author was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// The geometric mean of the tokens' probabilities, from 0 to 1.
+    MeanLogprob,
+    /// The mean distance in log-probability from each token to the next likeliest, from 0 up.
+    Margin,
+}
+
+/// The run ends here, or leaves stages out, if the drafts are good enough.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// What good enough is.
+    pub when: Condition,
+    /// What happens then.
+    pub then: Then,
+    /// What happens to the drafts otherwise.
+    pub otherwise: Otherwise,
+}
+
+/// When drafts are good enough.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// This share of them gives one answer.
+    Agreement(Answer, f64),
+    /// The surest author was at least so sure.
+    Confidence(Measure, f64),
+    /// A member says so.
+    Judge(Member),
+}
+
+/// What happens where a gate opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The best draft is the answer.
+    Stop,
+    /// So many stages are left out.
+    Skip(usize),
+}
+
+/// What happens to the drafts where a gate stays shut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The next stage sees them.
+    Continue,
+    /// They are forgotten: the next stage begins anew (a cascade, FrugalGPT, arXiv 2305.05176).
+    Escalate,
 }
 
 /// One member writes the answer from the drafts.
@@ -76,6 +186,11 @@ pub struct Synthesize {
     pub placement: Placement,
     /// When it begins to read them.
     pub overlap: Overlap,
+    /// What of the drafts it sees.
+    pub sees: Sees,
+    /// With more drafts than this it reads a window of them at a time, with its last answer in place of the first
+    /// (Self-MoA-Seq, arXiv 2502.00674).
+    pub window: Option<usize>,
 }
 
 /// When a synthesiser begins to read the drafts.
@@ -136,7 +251,8 @@ impl Topology {
 
     /// The names of the models that it asks, so that they can be fetched and started.
     pub fn models(&self) -> BTreeSet<&str> {
-        self.stages.iter().flat_map(Stage::members).map(|member| member.model.as_str()).collect()
+        let written = self.stages.iter().flat_map(Stage::members).map(|member| member.model.as_str());
+        written.chain(self.stages.iter().filter_map(Stage::embedder)).collect()
     }
 }
 
@@ -145,14 +261,33 @@ impl Stage {
     pub fn members(&self) -> &[Member] {
         match self {
             Self::Propose(stage) => &stage.members,
-            Self::Synthesize(stage) => std::slice::from_ref(&stage.member),
+            Self::Select(Select { by: Choice::Judge(member) | Choice::Pairwise(member), .. })
+            | Self::Gate(Gate { when: Condition::Judge(member), .. })
+            | Self::Synthesize(Synthesize { member, .. }) => std::slice::from_ref(member),
+            Self::Select(_) | Self::Gate(_) => &[],
         }
+    }
+
+    /// The model that it asks for embeddings.
+    pub fn embedder(&self) -> Option<&str> {
+        if let Self::Select(Select { by: Choice::Diversity(model), .. }) = self { Some(model) } else { None }
+    }
+
+    /// Whether it looks at the margin of what was written.
+    pub(crate) fn weighs_margins(&self) -> bool {
+        matches!(
+            self,
+            Self::Select(Select { by: Choice::Confidence(Measure::Margin), .. })
+                | Self::Gate(Gate { when: Condition::Confidence(Measure::Margin, _), .. })
+        )
     }
 
     /// What the configuration calls it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Propose(_) => "propose",
+            Self::Select(_) => "select",
+            Self::Gate(_) => "gate",
             Self::Synthesize(_) => "synthesize",
         }
     }

@@ -29,6 +29,26 @@ pub struct ImpossibleQuorum {
     seats: usize,
 }
 
+/// How often the members of a stage write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounds(usize);
+
+impl Rounds {
+    /// Once.
+    pub const ONE: Self = Self(1);
+
+    /// Refuses what is not between 1 and 8.
+    pub fn try_new(rounds: usize) -> Result<Self, OutOfRange> {
+        let is_ok = (1..=8).contains(&rounds);
+        if is_ok { Ok(Self(rounds)) } else { Err(OutOfRange::new(rounds, "a number of rounds between 1 and 8")) }
+    }
+
+    /// The plain number.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
 /// How many seats a member takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Samples(usize);

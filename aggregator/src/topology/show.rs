@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Member, Placement, Stage, Topology, duration};
+use super::{Choice, Condition, Member, Otherwise, Placement, Sees, Stage, Then, Topology, duration};
 
 /// A few lines that say what a run through the topology does.
 pub fn describe(topology: &Topology) -> String {
@@ -32,6 +32,12 @@ pub fn graph(topology: &Topology) -> String {
             let _ = writeln!(text, "        {id}[\"{}\"]", label.replace('"', "#quot;"));
             seats.push(id);
         }
+        if seats.is_empty() {
+            let id = format!("s{at}");
+            let _ =
+                writeln!(text, "        {id}{{{}}}", if matches!(stage, Stage::Gate(_)) { "gate" } else { "select" });
+            seats.push(id);
+        }
         text.push_str("    end\n");
         let _ = writeln!(text, "    {} --> {}", before.join(" & "), seats.join(" & "));
         before = seats;
@@ -48,12 +54,57 @@ fn terms(stage: &Stage) -> String {
             let grace =
                 if quorum < seats { format!(", grace {}", duration::show(propose.grace)) } else { String::new() };
             let deadline = propose.deadline.map(|span| format!(", deadline {}", duration::show(span)));
-            format!(" (quorum {quorum} of {seats}{grace}{})", deadline.unwrap_or_default())
+            let rounds =
+                Some(propose.rounds.get()).filter(|rounds| *rounds > 1).map(|rounds| format!(", {rounds} rounds"));
+            let sees = if propose.sees == Sees::Drafts { "" } else { sees(propose.sees) };
+            let (rounds, deadline) = (rounds.unwrap_or_default(), deadline.unwrap_or_default());
+            format!(" (quorum {quorum} of {seats}{grace}{deadline}{rounds}{sees})")
         }
-        Stage::Synthesize(synthesize) => match synthesize.placement {
-            Placement::User => String::new(),
-            Placement::System => " (drafts in the system message)".to_owned(),
-        },
+        Stage::Select(select) => {
+            let by = match &select.by {
+                Choice::Judge(_) => "judge",
+                Choice::Pairwise(_) => "pairwise rank",
+                Choice::Vote(_) => "vote",
+                Choice::SlmMux(_) => "each model's agreement with itself",
+                Choice::Diversity(_) => "diversity",
+                Choice::Confidence(_) => "confidence",
+            };
+            format!(" ({} by {by})", select.keep)
+        }
+        Stage::Gate(gate) => {
+            let when = match &gate.when {
+                Condition::Agreement(_, share) => format!("{share} of the drafts agree"),
+                Condition::Confidence(_, least) => format!("confidence is {least} or more"),
+                Condition::Judge(_) => "the judge says so".to_owned(),
+            };
+            let then = match gate.then {
+                Then::Stop => "stop".to_owned(),
+                Then::Skip(count) => format!("skip {count}"),
+            };
+            let otherwise = if gate.otherwise == Otherwise::Escalate { ", else begin anew" } else { "" };
+            format!(" ({then} if {when}{otherwise})")
+        }
+        Stage::Synthesize(synthesize) => {
+            let mut terms = Vec::new();
+            if synthesize.placement == Placement::System {
+                terms.push("drafts in the system message".to_owned());
+            }
+            if let Some(window) = synthesize.window {
+                terms.push(format!("windows of {window}"));
+            }
+            if synthesize.sees != Sees::Drafts {
+                terms.push(sees(synthesize.sees).trim_start_matches(", ").to_owned());
+            }
+            if terms.is_empty() { String::new() } else { format!(" ({})", terms.join(", ")) }
+        }
+    }
+}
+
+fn sees(sees: Sees) -> &'static str {
+    match sees {
+        Sees::Drafts => ", sees the drafts",
+        Sees::Changes => ", sees changes only",
+        Sees::Nothing => ", sees no drafts",
     }
 }
 

@@ -43,9 +43,9 @@ impl From<v1::StageKind> for StageKind {
     fn from(kind: v1::StageKind) -> Self {
         match kind {
             v1::StageKind::Synthesize => Self::Synthesize,
-            v1::StageKind::Propose | v1::StageKind::Unspecified | v1::StageKind::Select | v1::StageKind::Gate => {
-                Self::Propose
-            }
+            v1::StageKind::Select => StageKind::Select,
+            v1::StageKind::Gate => StageKind::Gate,
+            v1::StageKind::Propose | v1::StageKind::Unspecified => Self::Propose,
         }
     }
 }
@@ -94,6 +94,7 @@ impl From<v1::StageFinished> for StageFinished {
             answered: large(finished.answered),
             failed: large(finished.failed),
             took: Duration::from_millis(finished.ms.into()),
+            decision: finished.decision,
         }
     }
 }

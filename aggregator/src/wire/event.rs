@@ -32,6 +32,8 @@ impl From<StageKind> for v1::StageKind {
     fn from(kind: StageKind) -> Self {
         match kind {
             StageKind::Propose => Self::Propose,
+            StageKind::Select => Self::Select,
+            StageKind::Gate => Self::Gate,
             StageKind::Synthesize => Self::Synthesize,
         }
     }
@@ -86,6 +88,7 @@ impl From<StageFinished> for v1::StageFinished {
             answered: small(finished.answered),
             failed: small(finished.failed),
             ms: ms(finished.took),
+            decision: finished.decision,
         }
     }
 }

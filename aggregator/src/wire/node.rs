@@ -31,20 +31,46 @@ pub(crate) fn part(part: &Part) -> GenerateRequest {
     GenerateRequest { message: Some(generate_request::Message::Part(part.into())) }
 }
 
+/// How far a call's tokens were from their alternatives, so far.
+#[derive(Debug, Default)]
+pub(crate) struct Margins {
+    sum: f64,
+    tokens: u32,
+}
+
+impl Margins {
+    fn take(&mut self, tokens: &[v1::TokenLogprob]) {
+        for token in tokens {
+            if let Some(next) =
+                token.top.iter().filter(|other| other.id != token.id).map(|other| other.logprob).reduce(f32::max)
+            {
+                self.sum += f64::from(token.logprob - next);
+                self.tokens += 1;
+            }
+        }
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.sum / f64::from(self.tokens))
+    }
+}
+
 /// What a node said; `None` for what we don't know yet.
-pub(crate) fn member_event(response: GenerateResponse) -> Option<MemberEvent> {
+pub(crate) fn member_event(response: GenerateResponse, margins: &mut Margins) -> Option<MemberEvent> {
     Some(match response.event? {
         generate_response::Event::Accepted(accepted) => MemberEvent::Accepted {
             prompt_tokens: accepted.prompt_tokens,
             cuts: accepted.cuts.into_iter().map(Cut::from).collect(),
         },
         generate_response::Event::Delta(delta) => {
+            margins.take(&delta.tokens);
             MemberEvent::Delta { tokens: super::small(delta.tokens.len()), text: delta.text }
         }
         generate_response::Event::Finished(finished) => MemberEvent::Finished {
             finish_reason: finished.finish_reason().into(),
             usage: finished.usage.unwrap_or_default().into(),
             mean_logprob: finished.mean_logprob,
+            margin: margins.mean(),
         },
     })
 }

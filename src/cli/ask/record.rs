@@ -8,6 +8,9 @@ use synod_aggregator::{
     events::{At, Event, StageKind},
 };
 
+/// The most seats of a stage that are believed.
+const MAX_SEATS: usize = 1024;
+
 /// A run.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Record {
@@ -41,6 +44,9 @@ struct Timings {
 pub(super) struct Stage {
     pub(super) kind: &'static str,
     pub(super) members: Vec<Member>,
+    /// What a select or gate decided, and why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) decision: String,
 }
 
 /// A seat of a stage.
@@ -71,9 +77,12 @@ impl Record {
                     .map(|stage| Stage {
                         kind: match stage.kind {
                             StageKind::Propose => "propose",
+                            StageKind::Select => "select",
+                            StageKind::Gate => "gate",
                             StageKind::Synthesize => "synthesize",
                         },
                         members: stage.models.into_iter().map(member).collect(),
+                        decision: String::new(),
                     })
                     .collect();
             }
@@ -103,13 +112,22 @@ impl Record {
                 self.count(end.usage, end.timings.total, end.timings.first_token);
             }
             Event::RunFailed(end) => self.count(end.usage, end.timings.total, end.timings.first_token),
-            Event::MemberDelta { .. } | Event::StageFinished(_) | Event::AnswerDelta { .. } => {}
+            Event::StageFinished(finished) => {
+                if let Some(stage) = self.stages.get_mut(finished.stage) {
+                    stage.decision = finished.decision;
+                }
+            }
+            Event::MemberDelta { .. } | Event::AnswerDelta { .. } => {}
         }
     }
 
-    /// The seat, if the run has it.
+    /// The seat, if the run has it. A judge asked twice, a second round, a window have seats beyond those planned.
     pub(super) fn member(&mut self, at: At) -> Option<&mut Member> {
-        self.stages.get_mut(at.stage)?.members.get_mut(at.seat)
+        let members = &mut self.stages.get_mut(at.stage)?.members;
+        if (members.len()..MAX_SEATS).contains(&at.seat) {
+            members.resize_with(at.seat + 1, Member::default);
+        }
+        members.get_mut(at.seat)
     }
 
     fn count(&mut self, usage: synod_aggregator::members::Usage, total: Duration, first_token: Duration) {

@@ -1,0 +1,70 @@
+//! Short calls that decide: a judge asked about drafts under a grammar that lets it only decide.
+
+use super::{context::Context, events::At, propose::finished, watcher::Watcher};
+use crate::{
+    members::{Call, Grammar, Parts, answer},
+    prompts::{Filling, Message, Part, PromptError, Template},
+    stages::Candidate,
+    topology::{MaxTokens, Member, Sampling, Temperature},
+};
+
+/// The most tokens of a decision.
+const DECISION_TOKENS: u32 = 64;
+
+/// Asks `member` about drafts in this order; what it says matches `regex`. A loss is told, and costs only this call.
+pub(super) async fn ask(
+    context: &Context<'_>,
+    at: At,
+    member: &Member,
+    template: Template,
+    order: &[&Candidate],
+    keep: usize,
+    regex: String,
+) -> Option<String> {
+    let prompt = prompt(context, member, template, order, keep).inspect_err(|error| {
+        context.log.degrade(format!("stage {} could not write its prompt: {error}", at.stage));
+    });
+    let (messages, parts) = prompt.ok()?;
+    let sampling = decisive(context, at, member);
+    let call = context.call(member, messages, Parts::whole(parts), sampling);
+    let call = Call { grammar: Some(Grammar::Regex(regex)), ignore_end: false, ..call };
+    let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
+    match answer(context.nodes, &call, &context.policy, &watcher).await {
+        Ok(answered) => {
+            let text = answered.text.clone();
+            context.log.member_finished(finished(at, answered));
+            Some(text)
+        }
+        Err(lost) => {
+            let why = lost.error.message;
+            context.log.degrade(format!("stage {} seat {} ({}) is lost: {why}", at.stage, at.seat, member.model));
+            context.log.member_failed(at, why);
+            None
+        }
+    }
+}
+
+fn prompt(
+    context: &Context<'_>,
+    member: &Member,
+    template: Template,
+    order: &[&Candidate],
+    keep: usize,
+) -> Result<(Vec<Message>, Vec<Part>), PromptError> {
+    let material = context.material;
+    let texts: Vec<&str> = order.iter().map(|draft| draft.text.as_str()).collect();
+    let role = member.role.as_ref().map(|role| role.instructions.as_str()).unwrap_or_default();
+    let filling = Filling { system: "", question: &material.conversation.question, role, drafts: &texts, keep };
+    Ok((material.messages(material.system(member)?), material.prompts.parts(template, filling)?))
+}
+
+/// Greedy unless the topology says otherwise, and short.
+fn decisive(context: &Context<'_>, at: At, member: &Member) -> Sampling {
+    let greedy = Sampling {
+        temperature: Temperature::try_new(0.0).ok(),
+        max_tokens: MaxTokens::try_new(DECISION_TOKENS).ok(),
+        ..Sampling::default()
+    };
+    let seed = Some(context.material.seed_of(at.stage, at.seat, member.sampling.seed));
+    Sampling { seed, ..greedy.overridden_by(&member.sampling) }
+}
