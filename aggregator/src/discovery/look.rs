@@ -8,7 +8,10 @@ use tonic::{Code, Request, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{Entry, Hosted, NodeState};
-use crate::{limits::Limits, members::explain};
+use crate::{
+    limits::Limits,
+    members::{Announced, explain},
+};
 
 /// The first pause after a look that failed; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -68,12 +71,22 @@ async fn look(channel: Channel) -> Result<Seen, Status> {
 fn record(entry: &Entry, seen: Seen) {
     let hosted =
         |model: synod_proto::v1::HostedModel| Hosted { writes: model.kind() != ModelKind::Embedding, name: model.name };
+    if entry.status().state == NodeState::Unreachable {
+        entry.restarted();
+    }
+    entry.announced(&seen.description.models.iter().map(announced).collect::<Vec<_>>());
     entry.update(|status| {
         status.state = if seen.serving { NodeState::Ready } else { NodeState::Draining };
         status.id = seen.description.node_id;
         status.models = seen.description.models.into_iter().map(hosted).collect();
         status.error = if seen.serving { String::new() } else { "it reports that it is not serving".to_owned() };
     });
+}
+
+fn announced(model: &synod_proto::v1::HostedModel) -> (String, Announced) {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let busy = size(model.running).saturating_add(size(model.queued));
+    (model.name.clone(), Announced { busy, max_running: size(model.max_running) })
 }
 
 fn give_up(entry: &Entry, error: String) {
