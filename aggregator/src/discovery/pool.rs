@@ -38,6 +38,7 @@ pub struct Pool {
 struct Shared {
     limits: Limits,
     connect: Connect,
+    seed: u64,
     nodes: RwLock<Nodes>,
     /// Moves with every look and every update.
     changes: watch::Sender<()>,
@@ -59,7 +60,8 @@ impl Pool {
     /// [`Pool::start`] on another network, and with its own draws among many nodes from this seed.
     pub fn start_on(discovery: Box<dyn Discovery>, limits: Limits, connect: Connect, seed: u64) -> Self {
         let chooser = Chooser::new(&limits, seed);
-        let shared = Arc::new(Shared { limits, connect, nodes: RwLock::default(), changes: watch::channel(()).0 });
+        let shared =
+            Arc::new(Shared { limits, connect, seed, nodes: RwLock::default(), changes: watch::channel(()).0 });
         let supervisor = tokio::spawn(supervise(discovery, Arc::clone(&shared)));
         Self { shared, chooser, supervisor }
     }
@@ -175,7 +177,7 @@ fn add(address: &str, shared: &Arc<Shared>, watchers: &mut Watchers) {
             shared.changes.send_replace(());
         }
     };
-    let task = watchers.tasks.spawn(keep_looking(entry, shared.limits.clone(), changed));
+    let task = watchers.tasks.spawn(keep_looking(entry, shared.limits.clone(), shared.seed, changed));
     watchers.by_address.push((address.to_owned(), task));
 }
 
