@@ -77,12 +77,15 @@ fn limits() -> Limits {
 pub(crate) async fn ask_all(plan: Rc<Plan>, world: world::Shared) -> turmoil::Result {
     let addresses = (0..plan.nodes.len()).map(|at| format!("{}:{PORT}", name(at))).collect();
     let pool = Pool::start_on(Box::new(Fixed::new(addresses)), limits(), connect(), 7);
-    let watched = Watched { pool, world: world.clone(), probes: Arc::default() };
+    let watched = Watched { pool, world: world.clone(), hedge: plan.hedge, probes: Arc::default() };
     let topologies = from_toml(TOPOLOGIES, &Known::default()).unwrap();
     let runner = Runner::new(Arc::new(watched), topologies, Prompts::builtin()?, limits());
     let asking = plan.questions.iter().enumerate().map(|(at, asked)| ask(&runner, at, asked, &world));
     futures::future::join_all(asking).await;
     sleep(QUIET).await;
+    let mut seen = world.lock();
+    seen.open_at_end = seen.open.clone();
+    drop(seen);
     runner.drain(Duration::ZERO).await;
     Ok(())
 }

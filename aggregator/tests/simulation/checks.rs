@@ -36,7 +36,7 @@ pub(crate) fn all(seed: u64, plan: &Plan, world: &World) {
     }
     wrong.extend(
         world
-            .open
+            .open_at_end
             .iter()
             .filter(|(_, open)| **open > 0)
             .map(|(node, open)| format!("node {node}: {open} calls never ended")),

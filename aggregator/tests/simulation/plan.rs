@@ -12,6 +12,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(25);
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) latency: Duration,
+    pub(crate) hedge: Option<Duration>,
     pub(crate) nodes: Vec<Spec>,
     pub(crate) questions: Vec<Asked>,
 }
@@ -67,7 +68,9 @@ impl Plan {
         }
         let questions = rng.random_range(2..=8);
         let questions = (0..questions).map(|_| asked(&mut rng)).collect();
-        Self { latency: Duration::from_millis(rng.random_range(2..=60)), nodes, questions }
+        let latency = Duration::from_millis(rng.random_range(2..=60));
+        let hedge = rng.random_ratio(1, 2).then(|| Duration::from_millis(rng.random_range(50..600)));
+        Self { latency, hedge, nodes, questions }
     }
 
     /// Every beginning and end of a cut, in order of time.

@@ -19,6 +19,8 @@ use crate::{node::PORT, world};
 pub(crate) struct Watched {
     pub(crate) pool: Pool,
     pub(crate) world: world::Shared,
+    /// After how long a second node is asked; what is measured takes more calls than a seed has.
+    pub(crate) hedge: Option<Duration>,
     pub(crate) probes: Arc<Mutex<BTreeMap<(String, String), usize>>>,
 }
 
@@ -53,7 +55,7 @@ impl Nodes for Watched {
     }
 
     fn hedge_after(&self, model: &str) -> Option<Duration> {
-        self.pool.hedge_after(model)
+        self.pool.hedge_after(model).or(self.hedge)
     }
 
     async fn settled(&self) {

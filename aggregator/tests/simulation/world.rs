@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) runs: BTreeMap<String, Run>,
     /// Answers being written at each node.
     pub(crate) open: BTreeMap<usize, usize>,
+    /// The same, long after the last run.
+    pub(crate) open_at_end: BTreeMap<usize, usize>,
     /// What should never happen, where it was seen to happen.
     pub(crate) broken: Vec<String>,
     /// Calls to nodes that are otherwise left alone.
