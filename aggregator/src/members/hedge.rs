@@ -58,6 +58,8 @@ pub(super) async fn attempt(
     race.lost_by_all_but(&picked);
     let answered = write(opened, &picked.node, call, policy, watch, started).await;
     match &answered {
+        // Else the node that says nothing would be the fastest of all.
+        Ok((answered, _)) if answered.text.trim().is_empty() => picked.lease.failed(),
         Ok((answered, first_text)) => picked.lease.answered(*first_text, answered.usage),
         Err(failed) => note(&picked, failed, call),
     }

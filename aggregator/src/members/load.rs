@@ -257,3 +257,66 @@ impl Drop for Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::limits::Limits;
+
+    fn load() -> Arc<Load> {
+        Arc::new(Load::new(Rules::from(&Limits::standard())))
+    }
+
+    fn lease(load: &Arc<Load>, probe: bool) -> Lease {
+        load.lease("node".into(), &Fingerprint::default(), Arc::default(), probe)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_node_announces_counts_beside_our_own_calls_and_not_twice() {
+        let load = load();
+        let leases = [lease(&load, false), lease(&load, false)];
+        load.announced(Announced { busy: 5, max_running: 4 });
+        assert_eq!(load.lock().busy(), 5);
+        drop(leases);
+        assert_eq!(load.lock().busy(), 3, "those of others");
+        load.announced(Announced { busy: 1, max_running: 4 });
+        assert_eq!(load.lock().busy(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_weighs_less_with_time_and_nothing_after_a_success() {
+        let load = load();
+        lease(&load, false).failed();
+        assert_eq!(load.lock().penalty(), PENALTY);
+        advance(MEMORY / 2).await;
+        assert_eq!(load.lock().penalty(), PENALTY / 2);
+        lease(&load, false).answered(Instant::now(), Usage::default());
+        assert_eq!(load.lock().penalty(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_given_up_or_refused_leaves_room_for_another() {
+        let load = load();
+        (0..5).for_each(|_| lease(&load, false).failed());
+        advance(Limits::standard().ejection).await;
+        for given_up in [true, false] {
+            let probe = lease(&load, true);
+            assert!(!load.lock().breaker.is_probe_due());
+            if !given_up {
+                probe.refused(None);
+            }
+            drop(probe);
+            assert!(load.lock().breaker.is_probe_due());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_has_one_verdict() {
+        let load = load();
+        let call = lease(&load, false);
+        (0..10).for_each(|_| call.failed());
+        assert!(load.open_since().is_none());
+    }
+}

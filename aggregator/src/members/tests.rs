@@ -26,6 +26,7 @@ pub(super) fn call(model: &str, text: &str) -> Call {
 enum Act {
     /// Writes its name after so many milliseconds.
     Say(u64),
+    SayNothing,
     Refuse(ErrorCode, u64),
 }
 
@@ -72,6 +73,10 @@ impl Watch for Silent {
     fn delta(&self, _: &str, _: u32) {}
 }
 
+fn finished() -> MemberEvent {
+    MemberEvent::Finished { finish_reason: FinishReason::Stop, usage: Usage::default(), mean_logprob: 0.0 }
+}
+
 #[async_trait]
 impl Nodes for Script {
     fn pick(&self, wanted: &Wanted<'_>, tried: &[Arc<str>]) -> Result<Picked, Error> {
@@ -94,11 +99,10 @@ impl Nodes for Script {
             }
             Act::Say(ms) => {
                 let delta = MemberEvent::Delta { text: name, tokens: 1 };
-                let (finish_reason, usage) = (FinishReason::Stop, Usage::default());
-                let finished = MemberEvent::Finished { finish_reason, usage, mean_logprob: 0.0 };
-                let events = stream::iter([Ok(delta), Ok(finished)]);
+                let events = stream::iter([Ok(delta), Ok(finished())]);
                 Ok(stream::once(sleep(Duration::from_millis(ms))).flat_map(move |()| events.clone()).boxed())
             }
+            Act::SayNothing => Ok(stream::iter([Ok(finished())]).boxed()),
         }
     }
 
@@ -178,6 +182,16 @@ async fn failures_eject_a_node_so_that_calls_go_elsewhere_at_once() {
     let at_a = asked.iter().filter(|node| *node == "a").count();
     // Five to open, then a probe each 30, 60, … up to 300 seconds.
     assert!((5..20).contains(&at_a), "{at_a} of {}", asked.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_says_nothing_is_not_taken_for_a_fast_one() {
+    let script = Script::new([("a", Act::SayNothing), ("b", Act::Say(2000))]);
+    let mut texts = Vec::new();
+    for _ in 0..20 {
+        texts.push(script.answer().await.unwrap().text);
+    }
+    assert!(texts.iter().filter(|text| text.is_empty()).count() <= 5, "{texts:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,9 +83,7 @@ pub(crate) async fn ask_all(plan: Rc<Plan>, world: world::Shared) -> turmoil::Re
     let asking = plan.questions.iter().enumerate().map(|(at, asked)| ask(&runner, at, asked, &world));
     futures::future::join_all(asking).await;
     sleep(QUIET).await;
-    let mut seen = world.lock();
-    seen.open_at_end = seen.open.clone();
-    drop(seen);
+    world.lock().note_open();
     runner.drain(Duration::ZERO).await;
     Ok(())
 }

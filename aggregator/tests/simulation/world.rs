@@ -71,6 +71,11 @@ impl Shared {
 }
 
 impl World {
+    /// What is still open now should not be.
+    pub(crate) fn note_open(&mut self) {
+        self.open_at_end = self.open.clone();
+    }
+
     /// What a replay must have in common: who was asked what, when, and how runs ended.
     pub(crate) fn trace(&self) -> Vec<String> {
         let call = |call: &Call| {
