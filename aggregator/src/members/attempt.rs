@@ -6,8 +6,8 @@ use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Call, Cut, EventStream, MemberEvent, Nodes, Picked, Usage,
-    attempts::{Answered, Lost, Policy, Watch},
+    Call, Cut, EventStream, MemberEvent, Picked, Usage,
+    attempts::{Answered, Lost, Seat},
 };
 use crate::{
     error::{Error, ErrorCode},
@@ -33,7 +33,8 @@ struct Finished {
 }
 
 /// Makes the call and waits for its first text, or for its end without one.
-pub(super) async fn open(nodes: &dyn Nodes, picked: &Picked, call: &Call, policy: &Policy) -> Result<Opened, Lost> {
+pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Lost> {
+    let Seat { nodes, call, policy, .. } = seat;
     let side = Side { node: &picked.node, call, committed: false };
     let limit = Instant::now() + policy.first_token;
     let too_slow = || side.too_slow(&format!("no first token within {:?}", policy.first_token));
@@ -62,14 +63,8 @@ pub(super) async fn open(nodes: &dyn Nodes, picked: &Picked, call: &Call, policy
 }
 
 /// Reads the rest of it; with the answer, when its first text came.
-pub(super) async fn write(
-    opened: Opened,
-    node: &str,
-    call: &Call,
-    policy: &Policy,
-    watch: &dyn Watch,
-    started: Instant,
-) -> Result<(Answered, Instant), Lost> {
+pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result<(Answered, Instant), Lost> {
+    let Seat { call, policy, watch, started, .. } = seat;
     let Opened { mut events, accepted, mut text, tokens, first_text, mut finished } = opened;
     let side = Side { node, call, committed: !text.is_empty() };
     if let Some((prompt_tokens, cuts)) = accepted {
@@ -101,7 +96,7 @@ pub(super) async fn write(
             }
         }
     };
-    let (first_token, total) = (first_text - started, started.elapsed());
+    let (first_token, total) = (first_text - *started, started.elapsed());
     Ok((Answered { text, finish_reason, usage, mean_logprob, first_token, total }, first_text))
 }
 

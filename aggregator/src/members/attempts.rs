@@ -56,6 +56,16 @@ pub(crate) struct Lost {
     pub(crate) committed: bool,
 }
 
+/// One seat's wish for an answer, through all its attempts.
+pub(super) struct Seat<'c> {
+    pub(super) nodes: &'c dyn Nodes,
+    pub(super) call: &'c Call,
+    pub(super) wanted: Wanted<'c>,
+    pub(super) policy: &'c Policy,
+    pub(super) watch: &'c dyn Watch,
+    pub(super) started: Instant,
+}
+
 /// Asks until someone answers or the policy says stop.
 pub(crate) async fn answer(
     nodes: &dyn Nodes,
@@ -63,12 +73,11 @@ pub(crate) async fn answer(
     policy: &Policy,
     watch: &dyn Watch,
 ) -> Result<Answered, Lost> {
-    let started = Instant::now();
-    let wanted = Wanted::of(call);
+    let seat = Seat { nodes, call, wanted: Wanted::of(call), policy, watch, started: Instant::now() };
     let mut tried: Vec<Arc<str>> = Vec::new();
     let mut last: Option<Error> = None;
     for _ in 0..policy.attempts.max(1) {
-        let picked = match nodes.pick(&wanted, &tried) {
+        let picked = match nodes.pick(&seat.wanted, &tried) {
             Ok(picked) => picked,
             // What an earlier try met says more than "nobody is left".
             Err(nobody) => return Err(lost(last.unwrap_or(nobody))),
@@ -82,7 +91,7 @@ pub(crate) async fn answer(
                 return Err(lost(Error { message, ..before.clone() }));
             }
         }
-        match hedge::attempt(nodes, picked, &wanted, &mut tried, call, policy, watch, started).await {
+        match hedge::attempt(&seat, picked, &mut tried).await {
             Ok(answered) => return Ok(answered),
             Err(failed) if failed.committed || failed.error.code.retry() == Retry::Never => return Err(failed),
             Err(failed) => last = Some(failed.error),

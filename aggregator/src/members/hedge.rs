@@ -6,9 +6,9 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Call, Nodes, Picked, Wanted,
+    Call, Picked,
     attempt::{Opened, open, write},
-    attempts::{Answered, Lost, Policy, Watch},
+    attempts::{Answered, Lost, Seat},
 };
 use crate::error::{Error, ErrorCode, Retry};
 
@@ -17,34 +17,22 @@ type Opening = (Arc<Picked>, Result<Opened, Lost>);
 
 /// Calls that may all be the one.
 struct Race<'c> {
-    nodes: &'c dyn Nodes,
-    call: &'c Call,
-    policy: &'c Policy,
+    seat: &'c Seat<'c>,
     openings: FuturesUnordered<BoxFuture<'c, Opening>>,
     runners: Vec<Arc<Picked>>,
 }
 
 /// Asks the node picked, and perhaps one more. Those asked are tried ones afterwards.
-#[allow(clippy::too_many_arguments)]
-pub(super) async fn attempt(
-    nodes: &dyn Nodes,
-    picked: Picked,
-    wanted: &Wanted<'_>,
-    tried: &mut Vec<Arc<str>>,
-    call: &Call,
-    policy: &Policy,
-    watch: &dyn Watch,
-    started: Instant,
-) -> Result<Answered, Lost> {
+pub(super) async fn attempt(seat: &Seat<'_>, picked: Picked, tried: &mut Vec<Arc<str>>) -> Result<Answered, Lost> {
     tried.push(Arc::clone(&picked.node));
-    watch.started(&picked.node);
-    let mut race = Race { nodes, call, policy, openings: FuturesUnordered::new(), runners: Vec::new() };
+    seat.watch.started(&picked.node);
+    let mut race = Race { seat, openings: FuturesUnordered::new(), runners: Vec::new() };
     race.enter(picked);
-    let late = nodes.hedge_after(wanted.model).map(|late| Instant::now() + late);
+    let late = seat.nodes.hedge_after(&seat.call.model).map(|late| Instant::now() + late);
     let mut first = race.first(late).await;
     if first.is_none() {
-        if let Some(second) = second(nodes, wanted, tried) {
-            tracing::debug!(run_id = call.run_id, node = %second.node, model = call.model, "asking a second node: the first is late");
+        if let Some(second) = second(seat, tried) {
+            tracing::debug!(run_id = seat.call.run_id, node = %second.node, model = seat.call.model, "asking a second node: the first is late");
             tried.push(Arc::clone(&second.node));
             race.enter(second);
         }
@@ -53,31 +41,32 @@ pub(super) async fn attempt(
     let nobody_ran = || Lost { error: Error::new(ErrorCode::Internal, "no call was made"), committed: false };
     let (picked, opened) = first.ok_or_else(nobody_ran)??;
     if race.runners.first().is_some_and(|first| first.node != picked.node) {
-        watch.started(&picked.node);
+        seat.watch.started(&picked.node);
     }
     race.lost_by_all_but(&picked);
-    let answered = write(opened, &picked.node, call, policy, watch, started).await;
+    let answered = write(seat, opened, &picked.node).await;
     match &answered {
         // Else the node that says nothing would be the fastest of all.
         Ok((answered, _)) if answered.text.trim().is_empty() => picked.lease.failed(),
         Ok((answered, first_text)) => picked.lease.answered(*first_text, answered.usage),
-        Err(failed) => note(&picked, failed, call),
+        Err(failed) => note(&picked, failed, seat.call),
     }
     answered.map(|(answered, _)| answered)
 }
 
 /// Another node, if there is one and asking it is within the budget.
-fn second(nodes: &dyn Nodes, wanted: &Wanted<'_>, tried: &[Arc<str>]) -> Option<Picked> {
-    nodes.pick(wanted, tried).ok().filter(|picked| !tried.contains(&picked.node) && nodes.may_retry())
+fn second(seat: &Seat<'_>, tried: &[Arc<str>]) -> Option<Picked> {
+    let another = seat.nodes.pick(&seat.wanted, tried).ok();
+    another.filter(|picked| !tried.contains(&picked.node) && seat.nodes.may_retry())
 }
 
 impl<'c> Race<'c> {
     fn enter(&mut self, picked: Picked) {
         let picked = Arc::new(picked);
         self.runners.push(Arc::clone(&picked));
-        let (nodes, call, policy) = (self.nodes, self.call, self.policy);
+        let seat = self.seat;
         self.openings.push(Box::pin(async move {
-            let opened = open(nodes, &picked, call, policy).await;
+            let opened = open(seat, &picked).await;
             (picked, opened)
         }));
     }
@@ -100,7 +89,7 @@ impl<'c> Race<'c> {
             match opened {
                 Ok(opened) => return Some(Ok((picked, opened))),
                 Err(failed) => {
-                    note(&picked, &failed, self.call);
+                    note(&picked, &failed, self.seat.call);
                     if self.openings.is_empty() {
                         return Some(Err(failed));
                     }
