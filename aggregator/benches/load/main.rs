@@ -38,18 +38,23 @@ async fn measure() -> Value {
     let callers = Callers::connect(&aggregator.addresses[0]).await;
     // The first calls open connections.
     callers.at_rate(50, Duration::from_secs(2), 5).await;
+    let few = callers.at_rate(5, Duration::from_secs(10), 5).await;
+    let cpu = aggregator.cpu();
     let at_rate = callers.at_rate(RATE, RATE_SPAN, 5).await;
+    let cpu = aggregator.cpu() - cpu;
     let quiet = aggregator.resident_kib();
     let (at_once, in_flight) = callers.at_once(LIMIT, 200, || aggregator.resident_kib()).await;
     let storm = callers.beyond_the_limit(LIMIT, BEYOND, 200).await;
     let totals = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| outcome.total));
     let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(Outcome::overhead));
     json!({
+        "few": { "runs_per_s": 5, "overhead_ms": overheads(&few) },
         "at_rate": {
             "runs_per_s": RATE,
             "runs": at_rate.len(),
             "ended_once": ended_once(&at_rate),
             "overhead_ms": overheads(&at_rate),
+            "cpu_ms_per_run": cpu.as_secs_f64() * 1e3 / at_rate.len() as f64,
         },
         "at_once": {
             "runs": at_once.len(),

@@ -44,6 +44,14 @@ impl Part {
         Self { child, addresses }
     }
 
+    /// Processor time that it took so far, whoever else wanted the processor.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name, which may have spaces: user and system time are fields 14 and 15, in hundredths of a second.
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+        Duration::from_millis(fields.map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum())
+    }
+
     /// Memory that it holds.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
