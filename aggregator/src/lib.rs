@@ -4,6 +4,7 @@
 //! words it, [`members`] asks nodes, [`discovery`] knows which there are, [`runs`] does it all and remembers,
 //! [`serve()`] puts it behind gRPC. Nothing here names an inference engine or a model file.
 
+mod admission;
 pub mod client;
 pub mod discovery;
 mod error;

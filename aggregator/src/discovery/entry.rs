@@ -1,11 +1,21 @@
 //! One node: its connection, its load, and what the last look at it said.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::sync::Notify;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{limits::Limits, members::Load};
+use super::Connect;
+use crate::{
+    limits::Limits,
+    members::{Announced, Load, Rules},
+};
+
+/// The most models of one node; what it announces beyond them is not used.
+const MAX_MODELS: usize = 256;
 
 /// Whether a node is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +56,18 @@ pub struct NodeStatus {
 pub(crate) struct Entry {
     address: Arc<str>,
     channel: Option<Channel>,
-    load: Arc<Load>,
+    /// By model.
+    loads: Mutex<BTreeMap<String, Arc<Load>>>,
+    rules: Rules,
     status: Mutex<NodeStatus>,
     again: Notify,
 }
 
 impl Entry {
     /// Connects when it is first used. An address that is none makes an entry that says so.
-    pub(super) fn new(address: &str, limits: &Limits) -> Self {
+    pub(super) fn new(address: &str, limits: &Limits, connect: &Connect) -> Self {
         let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-        let endpoint = Endpoint::from_shared(url).map(|endpoint| tuned(endpoint, limits).connect_lazy());
+        let endpoint = Endpoint::from_shared(url).map(|endpoint| connect(tuned(endpoint, limits)));
         let error = match &endpoint {
             Ok(_) => "not looked at yet".to_owned(),
             Err(error) => format!("\"{address}\" is not an address: {error}"),
@@ -64,7 +76,8 @@ impl Entry {
         Self {
             address: address.into(),
             channel: endpoint.ok(),
-            load: Arc::default(),
+            loads: Mutex::default(),
+            rules: Rules::from(limits),
             status: Mutex::new(NodeStatus {
                 state: NodeState::Unreachable,
                 id: String::new(),
@@ -99,8 +112,29 @@ impl Entry {
         self.channel.clone()
     }
 
-    pub(crate) fn load(&self) -> &Arc<Load> {
-        &self.load
+    /// What is known of a model here.
+    pub(crate) fn load(&self, model: &str) -> Arc<Load> {
+        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = loads.get(model) {
+            return Arc::clone(load);
+        }
+        let load = Arc::new(Load::new(self.rules));
+        loads.insert(model.to_owned(), Arc::clone(&load));
+        load
+    }
+
+    /// Takes what the node says of its models into account, and forgets those that it has no more.
+    pub(super) fn announced(&self, models: &[(String, Announced)]) {
+        let models = &models[..models.len().min(MAX_MODELS)];
+        models.iter().for_each(|(model, announced)| self.load(model).announced(*announced));
+        let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.retain(|model, _| models.iter().any(|(known, _)| known == model));
+    }
+
+    /// It is back, as another process perhaps.
+    pub(super) fn restarted(&self) {
+        let loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.values().for_each(|load| load.restarted());
     }
 
     pub(crate) fn status(&self) -> NodeStatus {

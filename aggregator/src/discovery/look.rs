@@ -1,6 +1,10 @@
 //! Looking at one node, again and again: does it serve, and what?
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use synod_proto::v1::{DescribeRequest, DescribeResponse, ModelKind, node_service_client::NodeServiceClient};
 use tokio::time::{sleep, timeout};
@@ -8,15 +12,18 @@ use tonic::{Code, Request, Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{Entry, Hosted, NodeState};
-use crate::{limits::Limits, members::explain};
+use crate::{
+    limits::Limits,
+    members::{Announced, explain},
+};
 
 /// The first pause after a look that failed; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How many looks in a row may run out of time before a node that was well is given up: it may only be busy.
 const PATIENCE: u32 = 2;
 
-/// Looks until it is dropped; tells of each look.
-pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, changed: impl Fn()) {
+/// Looks until it is dropped; tells of each look. The seed is what pauses are jittered by.
+pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, seed: u64, changed: impl Fn()) {
     let Some(channel) = entry.channel() else { return };
     let mut failures = 0_u32;
     loop {
@@ -29,7 +36,7 @@ pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, changed: imp
             Ok(Err(status)) => {
                 failures += 1;
                 give_up(&entry, explain(&status).message);
-                backoff(failures, limits.reconnect_max)
+                backoff(failures, limits.reconnect_max, jitter(&entry, seed, failures))
             }
             Err(_) => {
                 failures += 1;
@@ -37,7 +44,7 @@ pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, changed: imp
                 if !was_well || failures >= PATIENCE {
                     give_up(&entry, format!("no answer within {:?}", limits.poll_timeout));
                 }
-                backoff(failures, limits.reconnect_max)
+                backoff(failures, limits.reconnect_max, jitter(&entry, seed, failures))
             }
         };
         changed();
@@ -68,12 +75,22 @@ async fn look(channel: Channel) -> Result<Seen, Status> {
 fn record(entry: &Entry, seen: Seen) {
     let hosted =
         |model: synod_proto::v1::HostedModel| Hosted { writes: model.kind() != ModelKind::Embedding, name: model.name };
+    if entry.status().state == NodeState::Unreachable {
+        entry.restarted();
+    }
+    entry.announced(&seen.description.models.iter().map(announced).collect::<Vec<_>>());
     entry.update(|status| {
         status.state = if seen.serving { NodeState::Ready } else { NodeState::Draining };
         status.id = seen.description.node_id;
         status.models = seen.description.models.into_iter().map(hosted).collect();
         status.error = if seen.serving { String::new() } else { "it reports that it is not serving".to_owned() };
     });
+}
+
+fn announced(model: &synod_proto::v1::HostedModel) -> (String, Announced) {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let busy = size(model.running).saturating_add(size(model.queued));
+    (model.name.clone(), Announced { busy, max_running: size(model.max_running) })
 }
 
 fn give_up(entry: &Entry, error: String) {
@@ -83,8 +100,15 @@ fn give_up(entry: &Entry, error: String) {
     });
 }
 
-/// Doubles from the first pause up to the longest, with a fifth of jitter so that nodes are not asked in step.
-fn backoff(failures: u32, longest: Duration) -> Duration {
+/// Doubles from the first pause up to the longest, times the jitter.
+fn backoff(failures: u32, longest: Duration, jitter: f64) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
-    doubled.min(longest).mul_f64(rand::random_range(0.8..1.2))
+    doubled.min(longest).mul_f64(jitter)
+}
+
+/// A fifth more or less, so that nodes are not asked in step.
+fn jitter(entry: &Entry, seed: u64, failures: u32) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, entry.address(), failures).hash(&mut hasher);
+    0.8 + 0.4 * (hasher.finish() % 1000) as f64 / 1000.0
 }

@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 pub(crate) use entry::Entry;
 pub use entry::{Hosted, NodeState, NodeStatus};
 pub use fixed::Fixed;
-pub use pool::{NodeInfo, Pool};
+pub use pool::{Connect, NodeInfo, Pool};
 
 /// A change of who exists. Addresses are URLs, or `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]

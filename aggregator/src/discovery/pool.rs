@@ -1,6 +1,6 @@
 //! All nodes that exist, each watched by a task of its own.
 
-use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt;
 use tokio::{
@@ -8,12 +8,16 @@ use tokio::{
     task::{AbortHandle, JoinHandle, JoinSet},
     time::timeout,
 };
+use tonic::transport::{Channel, Endpoint};
 
 use super::{Discovery, Entry, NodeStatus, Update, look::keep_looking};
-use crate::limits::Limits;
+use crate::{limits::Limits, members::Chooser};
 
 /// The most nodes; more are ignored, with a word in the log.
 const MAX_NODES: usize = 1024;
+
+/// Makes a channel of an endpoint: over TCP, or over whatever else a network is.
+pub type Connect = Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>;
 
 /// One node as `ListNodes` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +31,14 @@ pub struct NodeInfo {
 /// The nodes. Dropping it ends the tasks that watch them.
 pub struct Pool {
     shared: Arc<Shared>,
-    turn: AtomicUsize,
+    chooser: Chooser,
     supervisor: JoinHandle<()>,
 }
 
 struct Shared {
     limits: Limits,
+    connect: Connect,
+    seed: u64,
     nodes: RwLock<Nodes>,
     /// Moves with every look and every update.
     changes: watch::Sender<()>,
@@ -48,9 +54,16 @@ struct Nodes {
 impl Pool {
     /// Begins to follow a discovery and to look at what it names.
     pub fn start(discovery: Box<dyn Discovery>, limits: Limits) -> Self {
-        let shared = Arc::new(Shared { limits, nodes: RwLock::default(), changes: watch::channel(()).0 });
+        Self::start_on(discovery, limits, Arc::new(|endpoint| endpoint.connect_lazy()), rand::random())
+    }
+
+    /// [`Pool::start`] on another network, and with its own draws among many nodes from this seed.
+    pub fn start_on(discovery: Box<dyn Discovery>, limits: Limits, connect: Connect, seed: u64) -> Self {
+        let chooser = Chooser::new(&limits, seed);
+        let shared =
+            Arc::new(Shared { limits, connect, seed, nodes: RwLock::default(), changes: watch::channel(()).0 });
         let supervisor = tokio::spawn(supervise(discovery, Arc::clone(&shared)));
-        Self { shared, turn: AtomicUsize::new(0), supervisor }
+        Self { shared, chooser, supervisor }
     }
 
     /// Every node and how it does, in the order of discovery.
@@ -67,8 +80,12 @@ impl Pool {
         &self.shared.limits
     }
 
-    pub(crate) fn turn(&self) -> &AtomicUsize {
-        &self.turn
+    pub(crate) fn entry(&self, address: &str) -> Option<Arc<Entry>> {
+        self.shared.read().entries.iter().find(|entry| entry.address() == address).cloned()
+    }
+
+    pub(crate) fn chooser(&self) -> &Chooser {
+        &self.chooser
     }
 
     /// Waits until every node has been looked at once, for as long as the limits say.
@@ -152,7 +169,7 @@ fn add(address: &str, shared: &Arc<Shared>, watchers: &mut Watchers) {
         tracing::warn!(address, limit = MAX_NODES, "ignoring a node beyond the limit");
         return;
     }
-    let entry = Arc::new(Entry::new(address, &shared.limits));
+    let entry = Arc::new(Entry::new(address, &shared.limits, &shared.connect));
     shared.nodes.write().unwrap_or_else(PoisonError::into_inner).entries.push(Arc::clone(&entry));
     let changed = {
         let shared = Arc::clone(shared);
@@ -160,7 +177,7 @@ fn add(address: &str, shared: &Arc<Shared>, watchers: &mut Watchers) {
             shared.changes.send_replace(());
         }
     };
-    let task = watchers.tasks.spawn(keep_looking(entry, shared.limits.clone(), changed));
+    let task = watchers.tasks.spawn(keep_looking(entry, shared.limits.clone(), shared.seed, changed));
     watchers.by_address.push((address.to_owned(), task));
 }
 

@@ -1,22 +1,37 @@
 //! Who answers: the one trait through which a run reaches nodes, and the policy around a call.
 
+mod attempt;
 mod attempts;
+mod breaker;
+mod budget;
 mod choice;
 mod client;
+mod hedge;
+mod load;
+mod pace;
 mod parts;
+mod prefix;
 mod remote;
+mod speed;
+#[cfg(test)]
+mod tests;
+mod wanted;
+mod window;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::Stream;
 use tokio::time::Instant;
 
 pub(crate) use attempts::{Answered, Lost, Policy, Watch, answer};
-pub use choice::Lease;
-pub(crate) use choice::Load;
+pub(crate) use breaker::Rules;
+pub(crate) use choice::Chooser;
 pub(crate) use client::explain;
+pub use load::Lease;
+pub(crate) use load::{Announced, Load};
 pub use parts::Parts;
+pub use wanted::Wanted;
 
 use crate::{
     error::{Error, ErrorCode},
@@ -135,7 +150,7 @@ pub struct Picked {
 pub trait Nodes: Send + Sync + 'static {
     /// Chooses a node that hosts the model, one that was not tried yet if there is any. Fails at once, with what was
     /// looked at, where none can answer.
-    fn pick(&self, model: &str, tried: &[Arc<str>]) -> Result<Picked, Error>;
+    fn pick(&self, wanted: &Wanted<'_>, tried: &[Arc<str>]) -> Result<Picked, Error>;
 
     /// Opens a call on the node chosen.
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error>;
@@ -144,6 +159,17 @@ pub trait Nodes: Send + Sync + 'static {
     async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
         let _ = (texts, deadline);
         Err(Error::new(ErrorCode::ModelNotHosted, format!("no node makes embeddings with {model}")))
+    }
+
+    /// Takes one more try, or a hedge, out of what they may add to the load; false where that is used up.
+    fn may_retry(&self) -> bool {
+        true
+    }
+
+    /// After how long without a first token it is worth asking a second node; none where that is not known.
+    fn hedge_after(&self, model: &str) -> Option<Duration> {
+        let _ = model;
+        None
     }
 
     /// Waits, within a limit of its own, until the nodes have been looked at once.

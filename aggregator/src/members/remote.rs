@@ -1,16 +1,12 @@
 //! The nodes of the pool, as runs see them.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    Call, EventStream, Nodes, Picked,
-    choice::{View, choose},
-    client,
-};
+use super::{Call, EventStream, Nodes, Picked, Wanted, choice::Host, client};
 use crate::{
     discovery::{Entry, NodeState, Pool},
     error::{Error, ErrorCode},
@@ -18,38 +14,33 @@ use crate::{
 
 #[async_trait]
 impl Nodes for Pool {
-    fn pick(&self, model: &str, tried: &[Arc<str>]) -> Result<Picked, Error> {
+    fn pick(&self, wanted: &Wanted<'_>, tried: &[Arc<str>]) -> Result<Picked, Error> {
         let entries = self.entries();
-        let hosting: Vec<&Arc<Entry>> = entries.iter().filter(|entry| entry.hosts(model)).collect();
-        let view = |entry: &&Arc<Entry>| View {
-            tried: tried.contains(&entry.label(&entries)),
-            failed_lately: entry.load().failed_lately(),
-            in_flight: entry.load().in_flight(),
+        let hosting: Vec<&Arc<Entry>> = entries.iter().filter(|entry| entry.hosts(wanted.model)).collect();
+        let host = |entry: &&Arc<Entry>| Host {
+            address: entry.address().into(),
+            load: entry.load(wanted.model),
+            tried: !tried.is_empty() && tried.contains(&entry.label(&entries)),
         };
-        let views: Vec<View> = hosting.iter().map(view).collect();
-        let turn = self.turn().fetch_add(1, Ordering::Relaxed);
-        let chosen = choose(&views, turn).and_then(|at| hosting.get(at)).ok_or_else(|| nobody(model, &entries))?;
-        Ok(Picked { node: chosen.label(&entries), lease: chosen.load().lease() })
+        let hosts: Vec<Host> = hosting.iter().map(host).collect();
+        let taken = self.chooser().take(&hosts, wanted).and_then(|(at, lease)| Some((hosting.get(at)?, lease)));
+        let (chosen, lease) = taken.ok_or_else(|| nobody(wanted.model, &entries))?;
+        Ok(Picked { node: chosen.label(&entries), lease })
     }
 
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
         let gone = || Error::new(ErrorCode::Unavailable, "it left while the call was being made");
-        let entries = self.entries();
-        let entry = entries.iter().find(|entry| entry.label(&entries) == picked.node).ok_or_else(gone)?;
+        let entry = self.entry(picked.lease.address()).ok_or_else(gone)?;
         let channel = entry.channel().ok_or_else(gone)?;
-        let events = client::generate(channel, call, self.limits()).await.inspect_err(|error| doubt(entry, error))?;
-        let entry = Arc::clone(entry);
+        let events = client::generate(channel, call, self.limits()).await.inspect_err(|error| doubt(&entry, error))?;
         Ok(events.inspect_err(move |error| doubt(&entry, error)).boxed())
     }
 
     async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
         let entries = self.entries();
-        let mut embedding: Vec<&Arc<Entry>> = entries.iter().filter(|entry| entry.embeds(model)).collect();
-        embedding.sort_by_key(|entry| entry.load().in_flight());
         let mut last = nobody(model, &entries);
-        for entry in embedding {
+        for entry in entries.iter().filter(|entry| entry.embeds(model)) {
             let Some(channel) = entry.channel() else { continue };
-            let _lease = entry.load().lease();
             match timeout_at(deadline, client::embed(channel, model, texts, deadline, self.limits())).await {
                 Ok(Ok(vectors)) => return Ok(vectors),
                 Ok(Err(error)) => {
@@ -62,8 +53,27 @@ impl Nodes for Pool {
         Err(last)
     }
 
+    fn may_retry(&self) -> bool {
+        self.chooser().budget.withdraw()
+    }
+
+    fn hedge_after(&self, model: &str) -> Option<Duration> {
+        self.chooser().hedge_after(model)
+    }
+
     async fn settled(&self) {
         self.first_look().await;
+    }
+}
+
+impl Pool {
+    /// The nodes that calls for a model avoid because they failed there, by address. Each gets a probe now and then.
+    pub fn ejected(&self, model: &str) -> Vec<String> {
+        let entries = self.entries();
+        let host = |entry: &Arc<Entry>| Host { address: entry.address().into(), load: entry.load(model), tried: false };
+        let hosts: Vec<Host> = entries.iter().filter(|entry| entry.hosts(model)).map(host).collect();
+        let out = self.chooser().ejected(&hosts);
+        hosts.iter().zip(out).filter(|(_, out)| *out).map(|(host, _)| host.address.to_string()).collect()
     }
 }
 

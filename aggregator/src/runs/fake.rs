@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     error::{Error, ErrorCode},
-    members::{Call, Cut, EventStream, Lease, MemberEvent, Nodes, Picked, Usage},
+    members::{Call, Cut, EventStream, Lease, MemberEvent, Nodes, Picked, Usage, Wanted},
     prompts::Part,
     stages::FinishReason,
 };
@@ -118,7 +118,8 @@ impl FakeNodes {
 
 #[async_trait]
 impl Nodes for FakeNodes {
-    fn pick(&self, model: &str, tried: &[Arc<str>]) -> Result<Picked, Error> {
+    fn pick(&self, wanted: &Wanted<'_>, tried: &[Arc<str>]) -> Result<Picked, Error> {
+        let model = wanted.model;
         let hosting = self.nodes.iter().filter(|(_, models)| models.iter().any(|hosted| hosted == model));
         let chosen = hosting.min_by_key(|(node, _)| tried.iter().filter(|tried| *tried == node).count());
         let nobody = || Error::new(ErrorCode::Unavailable, format!("no node is reachable for {model}: tried all"));

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,6 +16,7 @@ use super::{
     select, synthesize,
 };
 use crate::{
+    admission::Admitted,
     error::{Error, ErrorCode},
     members::Policy,
     prompts::Conversation,
@@ -49,7 +47,7 @@ impl Drop for EndsOnce {
 }
 
 /// Runs it, unless whoever asked goes away or the process stops; remembers how it ended.
-pub(super) async fn supervise(run: Run, slot: OwnedSemaphorePermit, gone: CancellationToken, stop: CancellationToken) {
+pub(super) async fn supervise(run: Run, slot: Admitted, gone: CancellationToken, stop: CancellationToken) {
     let log = EndsOnce(Arc::clone(&run.log));
     let shared = Arc::clone(&run.shared);
     let failed = tokio::select! {

@@ -8,10 +8,7 @@ use std::{
 };
 
 use futures::Stream;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -26,6 +23,7 @@ use super::{
     run::{Run, supervise},
 };
 use crate::{
+    admission::Admission,
     error::{Error, ErrorCode},
     limits::Limits,
     members::Nodes,
@@ -33,13 +31,10 @@ use crate::{
     topology::{Sampling, Topologies},
 };
 
-/// When a caller who was refused for want of room may come again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// Runs questions. Each run is a task that this owns; [`Runner::drain`] waits for them.
 pub struct Runner {
     shared: Arc<Shared>,
-    slots: Arc<Semaphore>,
+    admission: Arc<Admission>,
     tasks: TaskTracker,
     /// Ends every run.
     stop: CancellationToken,
@@ -57,10 +52,10 @@ pub(super) struct Shared {
 impl Runner {
     /// A runner over these nodes.
     pub fn new(nodes: Arc<dyn Nodes>, topologies: Topologies, prompts: Prompts, limits: Limits) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.concurrent_runs));
+        let admission = Arc::new(Admission::new(&limits));
         let registry = Registry::new(limits.runs_kept, limits.runs_kept_bytes);
         let shared = Arc::new(Shared { nodes, topologies, prompts, limits, registry });
-        Self { shared, slots, tasks: TaskTracker::new(), stop: CancellationToken::new() }
+        Self { shared, admission, tasks: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
     /// Accepts a question, or says why not before any work is done. Dropping the stream cancels the run.
@@ -68,12 +63,12 @@ impl Runner {
         if self.tasks.is_closed() {
             return Err(Error::new(ErrorCode::Unavailable, "this aggregator is shutting down: ask another"));
         }
-        let slot = self.slot()?;
         let shared = Arc::clone(&self.shared);
-        let conversation = Conversation::try_new(question.messages, &shared.limits)?;
         let topology = shared.topologies.get(&question.topology);
-        let topology =
-            topology.map_err(|unknown| Error::new(ErrorCode::TopologyNotFound, unknown.to_string()))?.clone();
+        let topology = topology.map_err(|unknown| Error::new(ErrorCode::TopologyNotFound, unknown.to_string()))?;
+        let slot = self.admission.admit(&question.messages, topology)?;
+        let topology = topology.clone();
+        let conversation = Conversation::try_new(question.messages, &shared.limits)?;
         let span = question.deadline.map_or(topology.deadline(), |asked| asked.min(topology.deadline()));
         let outbox = Outbox::new(shared.limits.events_queued);
         let run_id = run_id(&question.run_id)?;
@@ -120,19 +115,6 @@ impl Runner {
             self.stop.cancel();
             self.tasks.wait().await;
         }
-    }
-
-    fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Error {
-            retry_after: Some(RETRY_AFTER),
-            ..Error::new(
-                ErrorCode::Overloaded,
-                format!(
-                    "{} runs are in flight, which is the limit: try again later",
-                    self.shared.limits.concurrent_runs
-                ),
-            )
-        })
     }
 }
 

@@ -1,0 +1,88 @@
+//! What the aggregator itself costs: scripted nodes, an aggregator and its callers, a process each, over loopback gRPC.
+//!
+//! `cargo bench -p synod-aggregator --bench load` prints one JSON document. Eight nodes; three proposers and a synthesis
+//! a run, 20 deltas each, on a timetable of the nodes: what a run takes beyond two timetables is overhead.
+// clippy.toml allows these in tests, but does not see that a bench is one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod nodes;
+mod parts;
+mod runs;
+
+use std::time::Duration;
+
+use parts::Part;
+use runs::{Callers, Outcome};
+use serde_json::{Value, json};
+
+/// Runs in flight that the aggregator allows.
+const LIMIT: usize = 1000;
+/// Callers beyond the limit.
+const BEYOND: usize = 500;
+const RATE: u32 = 200;
+const RATE_SPAN: Duration = Duration::from_secs(15);
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.split_first() {
+        Some((role, _)) if role == "nodes" => nodes::serve_all().await,
+        Some((role, nodes)) if role == "aggregator" => parts::aggregator(nodes, LIMIT).await,
+        _ => println!("{:#}", measure().await),
+    }
+}
+
+async fn measure() -> Value {
+    let nodes = Part::start("nodes", &[]);
+    let aggregator = Part::start("aggregator", &nodes.addresses);
+    let callers = Callers::connect(&aggregator.addresses[0]).await;
+    // The first calls open connections.
+    callers.at_rate(50, Duration::from_secs(2), 5).await;
+    let few = callers.at_rate(5, Duration::from_secs(10), 5).await;
+    let cpu = aggregator.cpu();
+    let at_rate = callers.at_rate(RATE, RATE_SPAN, 5).await;
+    let cpu = aggregator.cpu() - cpu;
+    let quiet = aggregator.resident_kib();
+    let (at_once, in_flight) = callers.at_once(LIMIT, 200, || aggregator.resident_kib()).await;
+    let storm = callers.beyond_the_limit(LIMIT, BEYOND, 200).await;
+    let totals = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| outcome.total));
+    let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(Outcome::overhead));
+    json!({
+        "few": { "runs_per_s": 5, "overhead_ms": overheads(&few) },
+        "at_rate": {
+            "runs_per_s": RATE,
+            "runs": at_rate.len(),
+            "ended_once": ended_once(&at_rate),
+            "overhead_ms": overheads(&at_rate),
+            "cpu_ms_per_run": cpu.as_secs_f64() * 1e3 / at_rate.len() as f64,
+        },
+        "at_once": {
+            "runs": at_once.len(),
+            "ended_once": ended_once(&at_once),
+            "overhead_ms": overheads(&at_once),
+            "quiet_kib": quiet,
+            "in_flight_kib": in_flight,
+            "kib_per_run": in_flight.saturating_sub(quiet) as f64 / LIMIT as f64,
+        },
+        "beyond_the_limit": {
+            "refused": storm.refusals.len(),
+            "asked": BEYOND,
+            "refusal_ms": quantiles(storm.refusals.iter().copied()),
+            "accepted_ended_once": ended_once(&storm.accepted),
+            "accepted_total_ms": totals(&storm.accepted),
+            "total_ms_without_storm": totals(&at_once),
+        },
+    })
+}
+
+fn ended_once(outcomes: &[Outcome]) -> usize {
+    outcomes.iter().filter(|outcome| outcome.finished == 1 && outcome.failed == 0).count()
+}
+
+fn quantiles(spans: impl Iterator<Item = Duration>) -> Value {
+    let mut ms: Vec<f64> = spans.map(|span| span.as_secs_f64() * 1e3).collect();
+    ms.sort_by(f64::total_cmp);
+    let at =
+        |share: f64| ms.get((ms.len() as f64 * share) as usize).or(ms.last()).map(|ms| (ms * 100.0).round() / 100.0);
+    json!({ "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
+}

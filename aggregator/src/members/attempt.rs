@@ -1,0 +1,161 @@
+//! One call on one node: up to its first text, from which on it is committed, and on to its end.
+
+use std::{pin::pin, time::Duration};
+
+use futures::StreamExt;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::{
+    Call, Cut, EventStream, MemberEvent, Picked, Usage,
+    attempts::{Answered, Lost, Policy, Seat},
+};
+use crate::{
+    error::{Error, ErrorCode},
+    stages::FinishReason,
+};
+
+/// A call that has begun to write.
+pub(super) struct Opened {
+    events: EventStream,
+    accepted: Option<(u32, Vec<Cut>)>,
+    text: String,
+    tokens: u32,
+    first_text: Instant,
+    /// It had nothing to write.
+    finished: Option<Finished>,
+}
+
+/// How an answer ended.
+struct Finished {
+    finish_reason: FinishReason,
+    usage: Usage,
+    mean_logprob: f64,
+    margin: Option<f64>,
+}
+
+/// Makes the call and waits for its first text, or for its end without one.
+pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Lost> {
+    let Seat { nodes, call, policy, .. } = seat;
+    let side = Side { node: &picked.node, call, committed: false };
+    let mut late = pin!(late(call, policy));
+    let too_slow = || side.too_slow(&format!("no first token within {:?}", policy.first_token));
+    let opening = tokio::select! {
+        biased;
+        opening = nodes.generate(picked, call) => opening,
+        () = &mut late => return Err(too_slow()),
+    };
+    let mut events = opening.map_err(|error| side.failed(error))?;
+    let (mut accepted, mut tokens) = (None, 0_u32);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = events.next() => next,
+            () = &mut late => return Err(too_slow()),
+        };
+        let (text, finished) = match side.understand(next)? {
+            MemberEvent::Accepted { prompt_tokens, cuts } => {
+                accepted = Some((prompt_tokens, cuts));
+                continue;
+            }
+            MemberEvent::Delta { text, tokens: more } => {
+                tokens = tokens.saturating_add(more);
+                (text, None)
+            }
+            MemberEvent::Finished { finish_reason, usage, mean_logprob, margin } => {
+                (String::new(), Some(Finished { finish_reason, usage, mean_logprob, margin }))
+            }
+        };
+        if !text.is_empty() || finished.is_some() {
+            return Ok(Opened { events, accepted, text, tokens, first_text: Instant::now(), finished });
+        }
+    }
+}
+
+/// Passes when a call without a text is late. While its prompt is still being written it is not.
+async fn late(call: &Call, policy: &Policy) {
+    let read = async {
+        call.parts.completed().await;
+        sleep(policy.first_token).await;
+    };
+    tokio::select! {
+        () = read => {}
+        () = sleep_until(call.deadline) => {}
+    }
+}
+
+/// Reads the rest of it; with the answer, when its first text came.
+pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result<(Answered, Instant), Lost> {
+    let Seat { call, policy, watch, started, .. } = seat;
+    let Opened { mut events, accepted, mut text, tokens, first_text, mut finished } = opened;
+    let side = Side { node, call, committed: !text.is_empty() };
+    if let Some((prompt_tokens, cuts)) = accepted {
+        watch.accepted(prompt_tokens, &cuts);
+    }
+    if !text.is_empty() || tokens > 0 {
+        watch.delta(&text, tokens);
+    }
+    let Finished { finish_reason, usage, mean_logprob, margin } = loop {
+        if let Some(finished) = finished.take() {
+            break finished;
+        }
+        if text.len() > policy.max_bytes {
+            let message = format!("it wrote more than the {} bytes allowed", policy.max_bytes);
+            return Err(side.failed(Error::new(ErrorCode::MemberFailed, message)));
+        }
+        let limit = call.deadline.min(Instant::now() + policy.idle);
+        let too_slow = |_| side.too_slow(&silent(policy.idle));
+        match side.understand(timeout_at(limit, events.next()).await.map_err(too_slow)?)? {
+            MemberEvent::Accepted { prompt_tokens, cuts } => watch.accepted(prompt_tokens, &cuts),
+            MemberEvent::Delta { text: more, tokens } => {
+                text.push_str(&more);
+                if text.len() <= policy.max_bytes {
+                    watch.delta(&more, tokens);
+                }
+            }
+            MemberEvent::Finished { finish_reason, usage, mean_logprob, margin } => {
+                finished = Some(Finished { finish_reason, usage, mean_logprob, margin });
+            }
+        }
+    };
+    // Of a prompt that came bit by bit, what the member did after its end counts.
+    let started = call.parts.completed_at().map_or(*started, |at| at.max(*started));
+    let (first_token, total) = (first_text.saturating_duration_since(started), started.elapsed());
+    Ok((Answered { text, finish_reason, usage, mean_logprob, margin, first_token, total }, first_text))
+}
+
+fn silent(idle: Duration) -> String {
+    format!("silent for {idle:?} in the middle of its answer")
+}
+
+/// Who is at the other end, and how far the call is.
+struct Side<'c> {
+    node: &'c str,
+    call: &'c Call,
+    committed: bool,
+}
+
+impl Side<'_> {
+    /// An event that goes on with the answer, or why there will be none.
+    fn understand(&self, next: Option<Result<MemberEvent, Error>>) -> Result<MemberEvent, Lost> {
+        match next {
+            Some(Ok(MemberEvent::Finished { finish_reason: FinishReason::Cancelled, .. })) => {
+                Err(self.failed(Error::new(ErrorCode::Unavailable, "it stopped the call")))
+            }
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(self.failed(error)),
+            None => Err(self.failed(Error::new(ErrorCode::MemberFailed, "it broke off without finishing"))),
+        }
+    }
+
+    fn failed(&self, error: Error) -> Lost {
+        let message = format!("node {}: {}", self.node, error.message);
+        Lost { error: Error { message, ..error }, committed: self.committed }
+    }
+
+    fn too_slow(&self, what: &str) -> Lost {
+        if Instant::now() >= self.call.deadline {
+            return self.failed(Error::new(ErrorCode::DeadlineExceeded, "it was not done by its deadline"));
+        }
+        self.failed(Error::new(ErrorCode::MemberTimedOut, what))
+    }
+}

@@ -1,0 +1,122 @@
+//! One attempt of a seat: a call, and a second one to another node where the first is late. Who writes first is the one.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::sleep;
+
+use super::{
+    Call, Picked,
+    attempt::{Opened, open, write},
+    attempts::{Answered, Lost, Seat},
+};
+use crate::error::{Error, ErrorCode, Retry};
+
+/// How the opening of a call went, and where.
+type Opening = (Arc<Picked>, Result<Opened, Lost>);
+
+/// Calls that may all be the one.
+struct Race<'c> {
+    seat: &'c Seat<'c>,
+    openings: FuturesUnordered<BoxFuture<'c, Opening>>,
+    runners: Vec<Arc<Picked>>,
+}
+
+/// Asks the node picked, and perhaps one more. Those asked are tried ones afterwards.
+pub(super) async fn attempt(seat: &Seat<'_>, picked: Picked, tried: &mut Vec<Arc<str>>) -> Result<Answered, Lost> {
+    tried.push(Arc::clone(&picked.node));
+    seat.watch.started(&picked.node);
+    let mut race = Race { seat, openings: FuturesUnordered::new(), runners: Vec::new() };
+    race.enter(picked);
+    let mut first = race.first(seat.nodes.hedge_after(&seat.call.model)).await;
+    if first.is_none() {
+        if let Some(second) = second(seat, tried) {
+            tracing::debug!(run_id = seat.call.run_id, node = %second.node, model = seat.call.model, "asking a second node: the first is late");
+            tried.push(Arc::clone(&second.node));
+            race.enter(second);
+        }
+        first = race.first(None).await;
+    }
+    let nobody_ran = || Lost { error: Error::new(ErrorCode::Internal, "no call was made"), committed: false };
+    let (picked, opened) = first.ok_or_else(nobody_ran)??;
+    if race.runners.first().is_some_and(|first| first.node != picked.node) {
+        seat.watch.started(&picked.node);
+    }
+    race.lost_by_all_but(&picked);
+    let answered = write(seat, opened, &picked.node).await;
+    match &answered {
+        // Else the node that says nothing would be the fastest of all.
+        Ok((answered, _)) if answered.text.trim().is_empty() => picked.lease.failed(),
+        Ok((answered, first_text)) => {
+            let complete = seat.call.parts.completed_at();
+            picked.lease.answered(complete, *first_text, answered.usage);
+        }
+        Err(failed) => note(&picked, failed, seat.call),
+    }
+    answered.map(|(answered, _)| answered)
+}
+
+/// Another node, if there is one and asking it is within the budget.
+fn second(seat: &Seat<'_>, tried: &[Arc<str>]) -> Option<Picked> {
+    let another = seat.nodes.pick(&seat.wanted, tried).ok();
+    another.filter(|picked| !tried.contains(&picked.node) && seat.nodes.may_retry())
+}
+
+impl<'c> Race<'c> {
+    fn enter(&mut self, picked: Picked) {
+        let picked = Arc::new(picked);
+        self.runners.push(Arc::clone(&picked));
+        let seat = self.seat;
+        self.openings.push(Box::pin(async move {
+            let opened = open(seat, &picked).await;
+            (picked, opened)
+        }));
+    }
+
+    /// Who begins to write first, or the failure of the last; none where it is late before that.
+    async fn first(&mut self, late: Option<Duration>) -> Option<Result<(Arc<Picked>, Opened), Lost>> {
+        let call = self.seat.call;
+        let is_late = async {
+            let Some(late) = late else { return pending().await };
+            // Nobody is late before the prompt is complete.
+            call.parts.completed().await;
+            sleep(late).await;
+        };
+        tokio::pin!(is_late);
+        loop {
+            let (picked, opened) = tokio::select! {
+                biased;
+                opening = self.openings.next() => opening?,
+                () = &mut is_late => return None,
+            };
+            match opened {
+                Ok(opened) => return Some(Ok((picked, opened))),
+                Err(failed) => {
+                    note(&picked, &failed, self.seat.call);
+                    if self.openings.is_empty() {
+                        return Some(Err(failed));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the other calls; their nodes are known to be slower now.
+    fn lost_by_all_but(self, winner: &Arc<Picked>) {
+        drop(self.openings);
+        self.runners.iter().filter(|runner| !Arc::ptr_eq(runner, winner)).for_each(|slower| slower.lease.outpaced());
+    }
+}
+
+/// What a failure says of a node.
+fn note(picked: &Picked, failed: &Lost, call: &Call) {
+    match failed.error.code {
+        // Load, not failure.
+        ErrorCode::Overloaded => picked.lease.refused(failed.error.retry_after),
+        ErrorCode::DeadlineExceeded => picked.lease.outpaced(),
+        // A node that refuses a prompt is not an ailing node.
+        code if code.retry() == Retry::Never => {}
+        _ => picked.lease.failed(),
+    }
+    tracing::debug!(run_id = call.run_id, node = %picked.node, model = call.model, error = %failed.error, "a member's call failed");
+}
