@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Discovery, Entry, NodeStatus, Update, look::keep_looking};
+use super::{Discovery, Entry, NodeStatus, Transport, Update, look::keep_looking};
 use crate::limits::Limits;
 
 /// The most nodes; more are ignored, with a word in the log.
@@ -33,6 +33,7 @@ pub struct Pool {
 
 struct Shared {
     limits: Limits,
+    transport: Transport,
     nodes: RwLock<Nodes>,
     /// Moves with every look and every update.
     changes: watch::Sender<()>,
@@ -46,9 +47,14 @@ struct Nodes {
 }
 
 impl Pool {
-    /// Begins to follow a discovery and to look at what it names.
+    /// Begins to follow a discovery and to look at what it names, in the clear.
     pub fn start(discovery: Box<dyn Discovery>, limits: Limits) -> Self {
-        let shared = Arc::new(Shared { limits, nodes: RwLock::default(), changes: watch::channel(()).0 });
+        Self::start_over(discovery, Transport::insecure(), limits)
+    }
+
+    /// The same, over this transport.
+    pub fn start_over(discovery: Box<dyn Discovery>, transport: Transport, limits: Limits) -> Self {
+        let shared = Arc::new(Shared { limits, transport, nodes: RwLock::default(), changes: watch::channel(()).0 });
         let supervisor = tokio::spawn(supervise(discovery, Arc::clone(&shared)));
         Self { shared, turn: AtomicUsize::new(0), supervisor }
     }
@@ -152,7 +158,7 @@ fn add(address: &str, shared: &Arc<Shared>, watchers: &mut Watchers) {
         tracing::warn!(address, limit = MAX_NODES, "ignoring a node beyond the limit");
         return;
     }
-    let entry = Arc::new(Entry::new(address, &shared.limits));
+    let entry = Arc::new(Entry::new(address, &shared.transport, &shared.limits));
     shared.nodes.write().unwrap_or_else(PoisonError::into_inner).entries.push(Arc::clone(&entry));
     let changed = {
         let shared = Arc::clone(shared);
