@@ -8,6 +8,7 @@ mod bench;
 mod completions;
 mod models;
 mod node;
+mod tls;
 mod topology;
 mod up;
 
