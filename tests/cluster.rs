@@ -2,7 +2,13 @@
 //!
 //! The long tests: `cargo test --release --locked --features etcd --test cluster -- --include-ignored --nocapture`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests, which say what they measured"
+)]
 
 #[path = "support/certificates.rs"]
 mod certificates;
