@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use synod_aggregator::{Limits, Options, prompts::Prompts, topology::Topologies};
+use synod_aggregator::discovery::{Fixed, Transport};
+use synod_aggregator::{Limits, Network, Options, prompts::Prompts, topology::Topologies};
 use synod_models::engine::Device;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
@@ -65,9 +66,22 @@ impl Cluster {
         listener: TcpListener,
         topologies: Topologies,
     ) -> Result<Self, Failure> {
-        let mut starting = JoinSet::new();
+        let transport = Transport::new(None, false);
+        Self::start_over(transport, specs, others, listener, topologies).await
+    }
+
+    /// The same with certificates for callers and for nodes elsewhere. Its own nodes are reached in the clear.
+    pub(crate) async fn start_over(
+        transport: Transport,
+        specs: Vec<NodeSpec>,
+        others: Vec<String>,
+        listener: TcpListener,
+        topologies: Topologies,
+    ) -> Result<Self, Failure> {
+        let (mut starting, insecure) = (JoinSet::new(), transport.insecure);
         for spec in specs {
-            starting.spawn(async move { start(&spec).await.map(|(process, address)| (spec, process, address)) });
+            starting
+                .spawn(async move { start(&spec, insecure).await.map(|(process, address)| (spec, process, address)) });
         }
         let (nodes_stop, mut watchers, mut nodes) = (CancellationToken::new(), JoinSet::new(), Vec::new());
         while let Some(started) = starting.join_next().await {
@@ -75,16 +89,17 @@ impl Cluster {
             nodes.push((spec.models.clone(), address));
             // It comes back where it was: the aggregator knows that address.
             let spec = NodeSpec { listen: address, ..spec };
-            watchers.spawn(watch(spec, process, nodes_stop.clone()));
+            watchers.spawn(watch(spec, insecure, process, nodes_stop.clone()));
         }
         nodes.sort_by_key(|(_, address)| address.port());
-        let addresses = nodes.iter().map(|(_, address)| address.to_string()).chain(others).collect();
-        let options = Options { nodes: addresses, topologies, prompts: prompts()?, limits: Limits::standard() };
+        let addresses = nodes.iter().map(|(_, address)| format!("http://{address}")).chain(others).collect();
+        let network = Network { discovery: Box::new(Fixed::new(addresses)), transport };
+        let options = Options { nodes: Vec::new(), topologies, prompts: prompts()?, limits: Limits::standard() };
         let aggregator = listener.local_addr().map_err(|error| failed(error.to_string()))?;
         let aggregator_stop = CancellationToken::new();
         let stop = aggregator_stop.clone();
         let serving = tokio::spawn(async move {
-            let served = synod_aggregator::serve(listener, options, stop.cancelled_owned()).await;
+            let served = synod_aggregator::serve_with(listener, network, options, stop.cancelled_owned()).await;
             served.map_err(|error| failed(crate::exit::with_causes(&error)))
         });
         Ok(Self { aggregator, nodes, nodes_stop, watchers, aggregator_stop, serving })
@@ -106,13 +121,14 @@ pub(crate) fn prompts() -> Result<Prompts, Failure> {
 }
 
 /// Starts a node process; waits until it says where it listens and that it is ready.
-async fn start(spec: &NodeSpec) -> Result<(Process, SocketAddr), Failure> {
+async fn start(spec: &NodeSpec, insecure: bool) -> Result<(Process, SocketAddr), Failure> {
     let program = std::env::current_exe().map_err(|error| failed(format!("cannot find this program: {error}")))?;
     let mut command = Command::new(program);
     command
         .args(["node", "--until-stdin-closes", "--model", &spec.models.join(",")])
         .args(["--listen", &spec.listen.to_string(), "--threads", &spec.threads.to_string()])
         .args(["--device", spec.device.name()])
+        .args(insecure.then_some("--insecure"))
         .stdin(Stdio::piped()) // closes with this process, however it ends
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -165,7 +181,7 @@ async fn gather(errors: Option<tokio::process::ChildStderr>) -> String {
 }
 
 /// Starts the node again whenever it ends, until told to stop; then ends it gently.
-async fn watch(spec: NodeSpec, mut process: Process, stop: CancellationToken) {
+async fn watch(spec: NodeSpec, insecure: bool, mut process: Process, stop: CancellationToken) {
     let mut pause = PAUSE;
     loop {
         tokio::select! {
@@ -180,7 +196,7 @@ async fn watch(spec: NodeSpec, mut process: Process, stop: CancellationToken) {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            match start(&spec).await {
+            match start(&spec, insecure).await {
                 Ok((again, _)) => {
                     process = again;
                     pause = PAUSE;

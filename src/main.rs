@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod exit;
 mod logging;
+mod network;
 mod output;
 mod progress;
 mod signals;

@@ -7,6 +7,8 @@ mod embed;
 mod generate;
 mod host;
 mod prompt;
+#[cfg(feature = "etcd")]
+mod register;
 mod request;
 mod serve;
 mod service;
@@ -14,5 +16,7 @@ mod status;
 mod stream;
 
 pub use host::{Host, HostError, LoadProgress, ModelLimits, ModelSpec};
-pub use serve::{ServeError, ServeOptions, serve, serve_incoming};
+#[cfg(feature = "etcd")]
+pub use register::Registration;
+pub use serve::{ServeError, ServeOptions, serve, serve_incoming, serve_tls};
 pub use service::ServiceLimits;

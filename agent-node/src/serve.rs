@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::Stream;
 use synod_proto::v1::node_service_server::{NodeServiceServer, SERVICE_NAME};
+use synod_tls::Tls;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -45,6 +46,8 @@ pub struct ServeOptions {
     pub drain_grace: Duration,
     /// What one request may ask for.
     pub limits: ServiceLimits,
+    /// Cancelled once the node takes no more requests: whoever told others of it tells them that it leaves.
+    pub leaving: CancellationToken,
 }
 
 impl ServeOptions {
@@ -59,6 +62,7 @@ impl ServeOptions {
             keepalive_timeout: Duration::from_secs(10),
             drain_grace: Duration::from_secs(10),
             limits: ServiceLimits::recommended(),
+            leaving: CancellationToken::new(),
         }
     }
 }
@@ -92,6 +96,20 @@ pub async fn serve(
     serve_incoming(incoming, host, options, shutdown).await
 }
 
+/// As [`serve`], for callers who show a certificate.
+///
+/// # Errors
+/// Those of [`serve`].
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    host: Arc<Host>,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    serve_incoming(tls.incoming(listener), host, options, shutdown).await
+}
+
 /// As [`serve`], on connections of any kind.
 ///
 /// # Errors
@@ -119,6 +137,7 @@ where
     tracing::info!(running = drain.running(), grace_ms = options.drain_grace.as_millis(), "draining");
     drain.refuse();
     set_health(&health, ServingStatus::NotServing).await;
+    options.leaving.cancel();
     // Connections are still accepted, so that whoever comes is told to ask another node.
     tokio::select! {
         ended = &mut server => return ended.map_err(ServeError::Serve),

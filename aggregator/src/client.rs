@@ -1,13 +1,15 @@
 //! A small client, for `synod ask` and for tests: plain types in, plain types out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use synod_proto::v1::{AskRequest, aggregator_service_client::AggregatorServiceClient};
+use synod_tls::Tls;
 use tonic::{
     Request,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     error::{Error, ErrorCode},
@@ -24,15 +26,23 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub struct Client(AggregatorServiceClient<Channel>);
 
 impl Client {
-    /// Connects, or says that nobody is there.
+    /// Connects in the clear, or says that nobody is there.
     pub async fn connect(address: &str) -> Result<Self, Error> {
-        let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-        let endpoint = Endpoint::from_shared(url)
-            .map_err(|error| Error::invalid(format!("\"{address}\" is not an address: {error}")))?;
-        let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|error| {
-            Error::new(ErrorCode::Unavailable, format!("no aggregator answers at {address}: {}", chain(&error)))
-        })?;
-        Ok(Self(AggregatorServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)))
+        let channel = endpoint(address)?.connect().await.map_err(|error| nobody(address, &error))?;
+        Ok(Self::over(channel))
+    }
+
+    /// Connects and shows a certificate, or says that nobody is there or lets us in.
+    pub async fn connect_tls(address: &str, tls: &Arc<Tls>) -> Result<Self, Error> {
+        let channel = Arc::clone(tls).channel(&endpoint(address)?);
+        // Such a channel connects when it is first used, so it is used.
+        let looked = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await;
+        looked.map_err(|status| nobody(address, &status))?;
+        Ok(Self::over(channel))
+    }
+
+    fn over(channel: Channel) -> Self {
+        Self(AggregatorServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
     }
 
     /// Asks. The stream ends after the run's last event, with an error if that is a failure; dropping it cancels the run.
@@ -49,6 +59,18 @@ impl Client {
         };
         Ok(responses.filter_map(move |response| std::future::ready(event(response))).boxed())
     }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, Error> {
+    // What is below the endpoint is chosen by the function, not by the scheme.
+    let authority = address.split_once("://").map_or(address, |(_, authority)| authority);
+    let endpoint = Endpoint::from_shared(format!("http://{authority}"))
+        .map_err(|error| Error::invalid(format!("\"{address}\" is not an address: {error}")))?;
+    Ok(endpoint.connect_timeout(CONNECT).tcp_nodelay(true))
+}
+
+fn nobody(address: &str, error: &dyn std::error::Error) -> Error {
+    Error::new(ErrorCode::Unavailable, format!("no aggregator answers at {address}: {}", chain(error)))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

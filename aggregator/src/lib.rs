@@ -22,5 +22,5 @@ pub use client::Client;
 pub use error::{Error, ErrorCode, Retry};
 pub use limits::Limits;
 pub use runs::{Question, RunStream, Runner, events};
-pub use serve::{Options, ServeError, serve, serve_with};
+pub use serve::{Network, Options, ServeError, serve, serve_with};
 pub use stages::{Candidate, FinishReason};

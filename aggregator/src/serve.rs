@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use futures::{FutureExt, future::BoxFuture};
 use synod_proto::{FILE_DESCRIPTOR_SET, v1::aggregator_service_server::AggregatorServiceServer};
 use thiserror::Error;
 use tokio::{net::TcpListener, time::timeout};
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::{
-    discovery::{Discovery, Fixed, Pool},
+    discovery::{Discovery, Fixed, Pool, Transport},
     limits::Limits,
     prompts::Prompts,
     runs::Runner,
@@ -51,18 +52,27 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let discovery = Box::new(Fixed::new(options.nodes.clone()));
-    serve_with(listener, discovery, options, shutdown).await
+    serve_with(listener, Network { discovery, transport: Transport::insecure() }, options, shutdown).await
 }
 
-/// [`serve`] with nodes from somewhere else than the options.
+/// Whom an aggregator has to do with.
+pub struct Network {
+    /// Where nodes are found; those of [`Options`] don't count.
+    pub discovery: Box<dyn Discovery>,
+    /// How nodes are reached, and with the same certificates how callers are served: those who show none are refused.
+    pub transport: Transport,
+}
+
+/// [`serve`] within a network.
 pub async fn serve_with(
     listener: TcpListener,
-    discovery: Box<dyn Discovery>,
+    network: Network,
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let Options { topologies, prompts, limits, .. } = options;
-    let pool = Arc::new(Pool::start(discovery, limits.clone()));
+    let tls = network.transport.tls.clone();
+    let pool = Arc::new(Pool::start_over(network.discovery, network.transport, limits.clone()));
     let runner = Arc::new(Runner::new(pool.clone(), topologies, prompts, limits.clone()));
     let service = AggregatorServiceServer::new(Service { runner: Arc::clone(&runner), pool })
         .max_decoding_message_size(limits.grpc_message_bytes)
@@ -79,16 +89,19 @@ pub async fn serve_with(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1alpha()?;
     let closed = CancellationToken::new();
-    let server = Server::builder()
+    let router = Server::builder()
         .http2_keepalive_interval(Some(limits.poll_interval * 5))
         .http2_keepalive_timeout(Some(limits.poll_timeout))
         .tcp_nodelay(true)
         .add_service(health_service)
         .add_service(reflection)
         .add_service(reflection_alpha)
-        .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), closed.clone().cancelled_owned());
-    tokio::pin!(server);
+        .add_service(service);
+    let close = closed.clone().cancelled_owned();
+    let mut server: BoxFuture<'_, _> = match tls {
+        Some(tls) => router.serve_with_incoming_shutdown(tls.incoming(listener), close).boxed(),
+        None => router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), close).boxed(),
+    };
     tokio::select! {
         ended = &mut server => return Ok(ended?),
         () = shutdown => {}

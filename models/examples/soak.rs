@@ -150,7 +150,7 @@ fn run(
     let mut sequence = engine.open(options)?;
     for part in prompt.chunks(part) {
         sequence.prompt.append(part)?;
-        std::thread::sleep(pause);
+        std::thread::park_timeout(pause);
     }
     sequence.prompt.finish()?;
     let mut ids = Vec::new();

@@ -1,19 +1,20 @@
 //! `synod aggregator`
 
 use clap::Args;
-use synod_aggregator::{Limits, Options, serve};
+use synod_aggregator::{Limits, Network, Options, serve_with};
 
-use super::Context;
-use crate::cluster;
+use super::{Context, tls::TlsFlags};
 use crate::exit::{ExitCode, Failure, with_causes};
 use crate::topologies;
+use crate::{cluster, network};
 
 const EXAMPLES: &str = "\
-Nodes come from [aggregator] nodes in synod.toml, or --node.
+Nodes come from [aggregator] nodes in synod.toml, which may change while it runs, and --node; or from \
+[aggregator.discovery]: DNS, etcd, Kubernetes.
 
 Examples:
-  synod aggregator --node 10.0.0.2:7610 --node 10.0.0.3:7610
-  synod aggregator --config cluster.toml --listen 0.0.0.0:7600";
+  synod aggregator --node 127.0.0.1:7610 --node 127.0.0.1:7611
+  synod aggregator --config cluster.toml --listen 0.0.0.0:7600 --tls-cert a.pem --tls-key a.key --tls-ca ca.pem";
 
 /// Serve topologies over nodes that run already
 #[derive(Debug, Args)]
@@ -28,24 +29,24 @@ pub(crate) struct Aggregator {
     /// A node's address; may be given several times
     #[arg(long, value_name = "ADDR")]
     node: Vec<String>,
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 pub(super) async fn run(aggregator: Aggregator, context: Context) -> Result<(), Failure> {
     let layers = context.layers().flag("--listen", "aggregator.listen", aggregator.listen);
-    let config = layers.flag("--http", "aggregator.http", aggregator.http).load()?;
+    let layers = aggregator.tls.add_to(layers.flag("--http", "aggregator.http", aggregator.http));
+    let config = layers.clone().load()?;
     let topologies = topologies::read(&config)?;
-    let nodes: Vec<String> = config.aggregator.nodes.iter().cloned().chain(aggregator.node).collect();
-    if nodes.is_empty() {
-        let failure = Failure::new(ExitCode::Unreachable, "no nodes are configured");
-        return Err(
-            failure.hint("name some with --node or in [aggregator] nodes, or use `synod up`, which starts its own")
-        );
-    }
+    network::guard(config.aggregator.listen, config.tls.is_some(), config.insecure)?;
+    let transport = network::transport(&config)?;
+    let discovery = network::discovery(&config, layers, aggregator.node).await?;
     let listener = cluster::bind(config.aggregator.listen, "--listen").await?;
     let address = listener.local_addr().map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
     context.output.text(&format!("aggregator listening on {address}"))?;
     context.output.text("ready")?;
-    let options = Options { nodes, topologies, prompts: cluster::prompts()?, limits: Limits::standard() };
-    let served = serve(listener, options, async { context.interrupt.wait().await }).await;
+    let options = Options { nodes: Vec::new(), topologies, prompts: cluster::prompts()?, limits: Limits::standard() };
+    let network = Network { discovery, transport };
+    let served = serve_with(listener, network, options, async { context.interrupt.wait().await }).await;
     served.map_err(|error| Failure::new(ExitCode::Failed, with_causes(&error)))
 }

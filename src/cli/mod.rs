@@ -8,6 +8,7 @@ mod bench;
 mod completions;
 mod models;
 mod node;
+mod tls;
 mod topology;
 mod up;
 
@@ -106,9 +107,9 @@ pub(crate) struct Context {
 pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failure> {
     match command {
         Command::Ask(ask) => ask::run(ask, context).await,
-        Command::Up(up) => up::run(up, context).await,
-        Command::Node(node) => node::run(node, context).await,
-        Command::Aggregator(aggregator) => aggregator::run(aggregator, context).await,
+        Command::Up(up) => Box::pin(up::run(up, context)).await,
+        Command::Node(node) => Box::pin(node::run(node, context)).await,
+        Command::Aggregator(aggregator) => Box::pin(aggregator::run(aggregator, context)).await,
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
         Command::Bench(bench) => bench::run(bench, context).await,

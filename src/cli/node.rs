@@ -4,19 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
-use synod_agent_node::{Host, LoadProgress, ModelLimits, ModelSpec, ServeOptions, serve};
+use synod_agent_node::{Host, LoadProgress, ModelLimits, ModelSpec, ServeOptions, serve, serve_tls};
 use synod_models::engine::EngineOptions;
 use synod_models::store::{Kind, Store};
 
-use super::{Context, models::open};
-use crate::cluster;
+use super::{Context, models::open, tls::TlsFlags};
+use crate::config::Config;
 use crate::exit::{ExitCode, Failure, with_causes};
+use crate::{cluster, network};
 
 const EXAMPLES: &str = "\
 Examples:
   synod node --model smollm2-135m-instruct
   synod node --model qwen2.5-coder-0.5b-instruct,all-minilm-l6-v2 --listen 127.0.0.1:7611 --threads 4
-  synod node --model qwen2.5-coder-1.5b-instruct --device wgpu";
+  synod node --model qwen2.5-coder-1.5b-instruct --device wgpu
+  synod node --model smollm2-135m-instruct --listen 0.0.0.0:7610 --announce 10.0.0.2:7610 --register etcd://10.0.0.1:2379 \
+--tls-cert node.pem --tls-key node.key --tls-ca ca.pem";
 
 /// Host models and serve them over gRPC
 #[derive(Debug, Args)]
@@ -28,6 +31,12 @@ pub(crate) struct Node {
     /// Where to listen; port 0 for any
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7610")]
     listen: SocketAddr,
+    /// Where others reach it, if not where it listens
+    #[arg(long, value_name = "HOST:PORT")]
+    announce: Option<String>,
+    /// Where it registers, for aggregators to find it: etcd://HOST:PORT[,HOST:PORT][/PREFIX]
+    #[arg(long, value_name = "URL")]
+    register: Option<String>,
     /// Threads that all models share, 0 for one a core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -48,15 +57,25 @@ pub(crate) struct Node {
     /// Drain when standard input closes (how `synod up` keeps its nodes)
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
     let device = node.device.ready()?;
-    let config = context.layers().load()?;
+    let layers = context.layers().flag("--announce", "node.announce", node.announce);
+    let mut config = node.tls.add_to(layers.flag("--register", "node.register", node.register)).load()?;
+    if node.until_stdin_closes {
+        // A child of `synod up` is its parent's alone.
+        (config.tls, config.node.announce, config.node.register) = (None, None, None);
+    }
+    network::guard(node.listen, config.tls.is_some(), config.insecure)?;
+    let tls = network::tls(config.tls.as_ref())?;
     let store = context.store(&config)?;
     // The port first: it is the cheaper thing to be wrong about.
     let listener = cluster::bind(node.listen, "--listen").await?;
     let address = listener.local_addr().map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
+    let announced = announced(&config, address)?;
     context.output.text(&format!("node listening on {address}"))?;
     let (working, models) = (context.clone(), node.model.clone());
     let limits = ModelLimits {
@@ -95,9 +114,50 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
             context.interrupt.wait().await;
         }
     };
-    let served = serve(listener, Arc::new(host), ServeOptions::recommended(), shutdown).await;
+    let options = ServeOptions::recommended();
+    let registered = registered(&config, announced, &options);
+    let serving = async {
+        let served = match tls {
+            Some(tls) => serve_tls(listener, tls, Arc::new(host), options.clone(), shutdown).await,
+            None => serve(listener, Arc::new(host), options.clone(), shutdown).await,
+        };
+        // A server that failed has not said so itself.
+        options.leaving.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(serving, registered);
     served.map_err(|error| Failure::new(ExitCode::Failed, with_causes(&error)))
 }
+
+/// Where others reach this node.
+fn announced(config: &Config, bound: SocketAddr) -> Result<String, Failure> {
+    match &config.node.announce {
+        Some(announced) => Ok(announced.clone()),
+        None if bound.ip().is_unspecified() && config.node.register.is_some() => {
+            let message = format!("{bound} is every address of this machine: others cannot tell which one to use");
+            Err(Failure::new(ExitCode::Configuration, message)
+                .hint("say where they reach it with --announce HOST:PORT"))
+        }
+        None => Ok(bound.to_string()),
+    }
+}
+
+/// Keeps the node in etcd until it leaves.
+#[cfg(feature = "etcd")]
+async fn registered(config: &Config, address: String, options: &ServeOptions) {
+    let Some(etcd) = &config.node.register else { return };
+    let registration = synod_agent_node::Registration {
+        endpoints: etcd.endpoints.clone(),
+        key: format!("{}{}", etcd.prefix, options.node_id),
+        address,
+        tls: config.tls.as_ref().map(|tls| tls.files.clone()),
+    };
+    registration.keep(options.leaving.clone()).await;
+}
+
+/// Without etcd there is nowhere to; the configuration's check has said so.
+#[cfg(not(feature = "etcd"))]
+async fn registered(_: &Config, _: String, _: &ServeOptions) {}
 
 /// The model's file, fetched first if it is not here.
 fn spec(store: &Store, name: &str, context: &Context) -> Result<ModelSpec, Failure> {

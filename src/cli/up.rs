@@ -3,11 +3,11 @@
 use clap::Args;
 use synod_models::{engine::Device, store::Store};
 
-use super::{Context, topology::named};
+use super::{Context, tls::TlsFlags, topology::named};
 use crate::cluster::{self, Cluster, NodeSpec};
-use crate::config::Config;
+use crate::config::{Config, Discovery};
 use crate::exit::Failure;
-use crate::topologies;
+use crate::{network, topologies};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,16 +26,25 @@ pub(crate) struct Up {
     /// Where the aggregator listens; 127.0.0.1:7600 unless configured
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
     let layers = context.layers().flag("--topology", "default_topology", up.topology);
-    let config = layers.flag("--listen", "aggregator.listen", up.listen).load()?;
+    let config = up.tls.add_to(layers.flag("--listen", "aggregator.listen", up.listen)).load()?;
     let topologies = topologies::read(&config)?;
+    if !matches!(config.aggregator.discovery, Discovery::Static) {
+        context.output.note("`synod up` uses the nodes it starts and [aggregator] nodes, not [aggregator.discovery]");
+    }
+    network::guard(config.aggregator.listen, config.tls.is_some(), config.insecure)?;
+    let transport = network::transport(&config)?;
     let listener = cluster::bind(config.aggregator.listen, "--listen").await?;
     let specs = nodes(&config, named(&topologies, None)?.models().into_iter());
+    // Its nodes speak to it alone, and in the clear.
+    specs.iter().try_for_each(|spec| network::guard(spec.listen, false, config.insecure))?;
     pull(&specs, context.store(&config)?, &context).await?;
-    let cluster = Cluster::start(specs, config.aggregator.nodes.clone(), listener, topologies);
+    let cluster = Cluster::start_over(transport, specs, config.aggregator.nodes.clone(), listener, topologies);
     let cluster = tokio::select! {
         cluster = cluster => cluster?,
         () = context.interrupt.wait() => return Ok(()), // dropping what was started kills it

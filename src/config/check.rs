@@ -29,6 +29,9 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
     let known = known_models(&models);
     let nodes: Vec<_> = shape.nodes.into_iter().enumerate().map(|(at, node)| checker.node(at, node, &known)).collect();
     let aggregator = checker.aggregator(shape.aggregator);
+    let insecure = shape.tls.insecure;
+    let tls = checker.tls(shape.tls);
+    let node = checker.this_node(shape.node);
     let default_topology = shape.default_topology.unwrap_or_else(|| DEFAULT_TOPOLOGY.to_owned());
     if default_topology.trim().is_empty() {
         checker.report(&KeyPath::of(["default_topology"]), "must be the name of a topology, for instance `moa`");
@@ -40,6 +43,9 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
     Ok(Config {
         default_topology,
         aggregator,
+        node,
+        tls,
+        insecure,
         nodes,
         models,
         topologies: shape.topologies,
@@ -54,13 +60,13 @@ fn known_models(own: &[Manifest]) -> Vec<String> {
     store.map(|store| store.manifests().map(|manifest| manifest.name.clone()).collect()).unwrap_or_default()
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     origins: &'a Origins,
     mistakes: Vec<Mistake>,
 }
 
 impl Checker<'_> {
-    fn report(&mut self, key: &KeyPath, message: impl Into<String>) {
+    pub(super) fn report(&mut self, key: &KeyPath, message: impl Into<String>) {
         // What is missing because it was wrong has been reported as wrong.
         if !self.origins.is_reported(key) {
             self.mistakes.push(self.origins.mistake(key, message));
@@ -94,6 +100,7 @@ impl Checker<'_> {
             listen: self.address(&table.key("listen"), shape.listen, AGGREGATOR_PORT),
             http: self.address(&table.key("http"), shape.http, HTTP_PORT),
             nodes: shape.nodes,
+            discovery: self.discovery(shape.discovery),
         }
     }
 
@@ -163,7 +170,7 @@ impl Checker<'_> {
 }
 
 /// `http://` or `https://`, a host, and nothing after the port.
-fn is_node_url(url: &str) -> bool {
+pub(super) fn is_node_url(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let authority = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     authority.and_then(|authority| authority.rsplit_once(':')).is_some_and(|(host, port)| {

@@ -18,17 +18,18 @@ use super::shape::ConfigShape;
 const FILE_NAME: &str = "synod.toml";
 const VARIABLE_PREFIX: &str = "SYNOD__";
 /// Keys whose variable holds a list, separated by commas.
-const LIST_KEYS: [&str; 1] = ["aggregator.nodes"];
+const LIST_KEYS: [&str; 5] =
+    ["aggregator.nodes", "aggregator.discovery.servers", "aggregator.discovery.endpoints", "tls.nodes", "tls.clients"];
 
 /// Where the layers are. Plain data, so that a test can say.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Layers {
     /// Files, weakest first, and whether each must exist.
     pub(crate) files: Vec<(PathBuf, bool)>,
     /// Variables; those that do not begin with `SYNOD__` are passed over.
     pub(crate) variables: Vec<(String, String)>,
     /// Flag, the key it stands for, and its value.
-    pub(crate) flags: Vec<(&'static str, &'static str, String)>,
+    pub(crate) flags: Vec<(&'static str, &'static str, config::Value)>,
 }
 
 impl Layers {
@@ -44,8 +45,13 @@ impl Layers {
 
     /// Adds a flag that was given.
     #[must_use]
-    pub(crate) fn flag(mut self, flag: &'static str, key: &'static str, value: Option<String>) -> Self {
-        self.flags.extend(value.map(|value| (flag, key, value)));
+    pub(crate) fn flag(
+        mut self,
+        flag: &'static str,
+        key: &'static str,
+        value: Option<impl Into<config::Value>>,
+    ) -> Self {
+        self.flags.extend(value.map(|value| (flag, key, value.into())));
         self
     }
 
@@ -69,7 +75,7 @@ impl Layers {
         }
         let merged = self.flags.iter().try_fold(builder, |builder, (flag, key, value)| {
             origins.flags.push((flag, KeyPath::default().join(key)));
-            builder.set_override(key, value.as_str())
+            builder.set_override(key, value.clone())
         });
         let shape = merged.and_then(|builder| builder.build()).and_then(config::Config::try_deserialize);
         match shape {

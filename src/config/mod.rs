@@ -9,6 +9,7 @@ mod document;
 pub(crate) mod key;
 mod load;
 pub(crate) mod mistake;
+mod network;
 mod origins;
 mod shape;
 #[cfg(test)]
@@ -17,8 +18,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
+use synod_aggregator::discovery::Records;
 use synod_models::{engine::Device, store::Manifest};
+use synod_tls::{Names, TlsFiles};
 
 pub(crate) use load::Layers;
 pub(crate) use mistake::Mistakes;
@@ -31,6 +35,12 @@ pub(crate) struct Config {
     pub(crate) default_topology: String,
     /// The aggregator.
     pub(crate) aggregator: Aggregator,
+    /// A node that is started by itself.
+    pub(crate) node: ThisNode,
+    /// Certificates for all connections to and from other machines.
+    pub(crate) tls: Option<TlsConfig>,
+    /// Whether connections in the clear may leave this machine.
+    pub(crate) insecure: bool,
     /// The nodes to start; none means those the topology needs.
     pub(crate) nodes: Vec<Node>,
     /// The user's own models, for [`Store::with_manifests`](synod_models::store::Store::with_manifests).
@@ -52,6 +62,63 @@ pub(crate) struct Aggregator {
     pub(crate) http: SocketAddr,
     /// Nodes that are started by somebody else.
     pub(crate) nodes: Vec<String>,
+    /// Where it finds out about nodes.
+    pub(crate) discovery: Discovery,
+}
+
+/// Where an aggregator finds out about nodes.
+#[derive(Debug, Clone)]
+pub(crate) enum Discovery {
+    /// In [`Aggregator::nodes`], read again when the file changes.
+    Static,
+    /// Under a DNS name.
+    Dns {
+        /// The name.
+        records: Records,
+        /// Whom to ask; the system's where there are none.
+        servers: Vec<SocketAddr>,
+        /// How often at least.
+        longest: Duration,
+    },
+    /// Where nodes register.
+    Etcd(Etcd),
+    /// Behind a Service.
+    Kubernetes {
+        /// The aggregator's own where there is none.
+        namespace: Option<String>,
+        /// Its name.
+        service: String,
+        /// The first where there is none.
+        port_name: Option<String>,
+    },
+}
+
+/// An etcd, and where in it nodes are.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "etcd"), allow(dead_code, reason = "checked all the same"))]
+pub(crate) struct Etcd {
+    /// URLs.
+    pub(crate) endpoints: Vec<String>,
+    /// What the nodes' keys begin with.
+    pub(crate) prefix: String,
+}
+
+/// What a node tells others.
+#[derive(Debug, Clone)]
+pub(crate) struct ThisNode {
+    /// Where they reach it, if not where it listens.
+    pub(crate) announce: Option<String>,
+    /// Where it says so.
+    pub(crate) register: Option<Etcd>,
+}
+
+/// Certificates, and whose are accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsConfig {
+    /// Where they are.
+    pub(crate) files: TlsFiles,
+    /// Whose.
+    pub(crate) names: Names,
 }
 
 /// A node to start.

@@ -14,6 +14,10 @@ pub(crate) struct ConfigShape {
     pub(crate) default_topology: Option<String>,
     /// The aggregator.
     pub(crate) aggregator: AggregatorShape,
+    /// A node that is started by itself.
+    pub(crate) node: ThisNodeShape,
+    /// Certificates.
+    pub(crate) tls: TlsShape,
     /// The nodes that `synod up` and a local `synod ask` start.
     pub(crate) nodes: Vec<NodeShape>,
     /// The user's own models.
@@ -34,6 +38,62 @@ pub(crate) struct AggregatorShape {
     pub(crate) http: Option<String>,
     /// Where its nodes are, besides those started with it.
     pub(crate) nodes: Vec<String>,
+    /// Where else it finds them.
+    pub(crate) discovery: DiscoveryShape,
+}
+
+/// `[aggregator.discovery]`: the keys of all kinds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DiscoveryShape {
+    /// `static`, `dns`, `etcd` or `kubernetes`.
+    pub(crate) kind: Option<String>,
+    /// DNS: a host's name, or a service's that begins with `_`.
+    pub(crate) name: Option<String>,
+    /// DNS: the port of all nodes under a host's name.
+    pub(crate) port: Option<i64>,
+    /// DNS: name servers in place of the system's.
+    pub(crate) servers: Vec<String>,
+    /// DNS: how often the name is resolved at least.
+    pub(crate) interval_s: Option<i64>,
+    /// etcd: its members.
+    pub(crate) endpoints: Vec<String>,
+    /// etcd: what the nodes' keys begin with.
+    pub(crate) prefix: Option<String>,
+    /// Kubernetes: where the Service is, if not where the aggregator is.
+    pub(crate) namespace: Option<String>,
+    /// Kubernetes: the nodes' Service.
+    pub(crate) service: Option<String>,
+    /// Kubernetes: which of its ports, if not the first.
+    pub(crate) port_name: Option<String>,
+}
+
+/// `[node]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ThisNodeShape {
+    /// Where others reach it.
+    pub(crate) announce: Option<String>,
+    /// Where it says so.
+    pub(crate) register: Option<String>,
+}
+
+/// `[tls]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TlsShape {
+    /// Our certificate.
+    pub(crate) cert: Option<String>,
+    /// Its key.
+    pub(crate) key: Option<String>,
+    /// Who signs everyone's.
+    pub(crate) ca: Option<String>,
+    /// The names of nodes.
+    pub(crate) nodes: Vec<String>,
+    /// The names of callers.
+    pub(crate) clients: Vec<String>,
+    /// Whether to do without beyond this machine.
+    pub(crate) insecure: bool,
 }
 
 /// `[[nodes]]`

@@ -158,3 +158,49 @@ fn two_servers_cannot_share_an_address() {
         &["0.toml:2: aggregator.http: 127.0.0.1:7600 is taken by aggregator.listen", "0.toml:8: nodes[1].listen"],
     );
 }
+
+#[test]
+fn certificates_come_all_together_and_their_names_could_match() {
+    check_mistakes(
+        "[tls]\ncert = 'a.pem'\nnodes = ['spiffe://example.org/node/*', '10.0.0.1']",
+        &[
+            "0.toml:1: tls.key: is missing",
+            "0.toml:1: tls.ca: is missing",
+            "0.toml:3: tls.nodes[1]: `10.0.0.1` is no name",
+        ],
+    );
+    let variables = [("SYNOD__TLS__CERT", "c"), ("SYNOD__TLS__KEY", "k"), ("SYNOD__TLS__CLIENTS", "a.org,*.b.org")];
+    let tls = load(&["[tls]\nca = 'ca'"], &variables).unwrap().tls.unwrap();
+    assert_eq!((tls.files.cert.to_str(), tls.names.clients.len()), (Some("c"), 2));
+}
+
+#[test]
+fn a_discovery_says_what_it_needs_and_takes_nothing_else() {
+    check_mistakes("[aggregator.discovery]\nkind = 'gossip'", &["0.toml:2: aggregator.discovery.kind: there is no"]);
+    check_mistakes(
+        "[aggregator.discovery]\nkind = 'dns'\nport = 70000\nservers = ['ns1']\ninterval_s = 0\nprefix = '/x/'",
+        &[
+            "0.toml:1: aggregator.discovery.name: is missing",
+            "0.toml:3: aggregator.discovery.port: must be the port",
+            "0.toml:4: aggregator.discovery.servers[0]: `ns1` is not a name server",
+            "0.toml:5: aggregator.discovery.interval_s: 0 must be",
+            "0.toml:6: aggregator.discovery.prefix: belongs to kind = \"etcd\"",
+        ],
+    );
+    let config = load(&["[aggregator.discovery]\nkind = 'dns'\nname = '_synod._tcp.example.org'"], &[]).unwrap();
+    assert!(matches!(config.aggregator.discovery, Discovery::Dns { records: Records::Services { .. }, .. }));
+}
+
+#[cfg(not(feature = "etcd"))]
+#[test]
+fn what_is_not_built_in_is_said_with_its_line() {
+    check_mistakes(
+        "[node]\nannounce = 'http://a:1'\nregister = 'etcd://a:1'\n[aggregator.discovery]\nkind = 'etcd'",
+        &[
+            "0.toml:2: node.announce: `http://a:1` is not where",
+            "0.toml:3: node.register: this synod was built without etcd",
+            "0.toml:4: aggregator.discovery.endpoints: etcd needs",
+            "0.toml:5: aggregator.discovery.kind: this synod was built without etcd",
+        ],
+    );
+}

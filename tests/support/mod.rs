@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use synod_proto::v1::{DescribeRequest, node_service_client::NodeServiceClient};
 
@@ -54,6 +54,14 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill(); // it may be dead already
         let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and how it ends.
+    #[allow(dead_code, reason = "not every test ends its processes gently")]
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM)
+            .unwrap();
+        self.child.wait().unwrap()
     }
 
     /// The process's id.

@@ -6,9 +6,9 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-use super::Connect;
+use super::Transport;
 use crate::{
     limits::Limits,
     members::{Announced, Load, Rules},
@@ -64,18 +64,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Connects when it is first used. An address that is none makes an entry that says so.
-    pub(super) fn new(address: &str, limits: &Limits, connect: &Connect) -> Self {
-        let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-        let endpoint = Endpoint::from_shared(url).map(|endpoint| connect(tuned(endpoint, limits)));
-        let error = match &endpoint {
+    /// Connects when it is first used. An address that cannot be used makes an entry that says so.
+    pub(super) fn new(address: &str, transport: &Transport, limits: &Limits) -> Self {
+        let channel = transport.channel(address, limits);
+        let error = match &channel {
             Ok(_) => "not looked at yet".to_owned(),
-            Err(error) => format!("\"{address}\" is not an address: {error}"),
+            Err(error) => error.clone(),
         };
-        let looked_at = endpoint.is_err();
+        let looked_at = channel.is_err();
         Self {
             address: address.into(),
-            channel: endpoint.ok(),
+            channel: channel.ok(),
             loads: Mutex::default(),
             rules: Rules::from(limits),
             status: Mutex::new(NodeStatus {
@@ -176,14 +175,4 @@ impl Entry {
     fn lock(&self) -> std::sync::MutexGuard<'_, NodeStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn tuned(endpoint: Endpoint, limits: &Limits) -> Endpoint {
-    endpoint
-        .connect_timeout(limits.connect)
-        .tcp_nodelay(true)
-        // A node that was stopped or cut off answers no pings: its streams then end instead of hanging.
-        .http2_keep_alive_interval(limits.poll_interval)
-        .keep_alive_timeout(limits.poll_timeout)
-        .keep_alive_while_idle(true)
 }

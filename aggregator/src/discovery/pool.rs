@@ -8,16 +8,12 @@ use tokio::{
     task::{AbortHandle, JoinHandle, JoinSet},
     time::timeout,
 };
-use tonic::transport::{Channel, Endpoint};
 
-use super::{Discovery, Entry, NodeStatus, Update, look::keep_looking};
+use super::{Discovery, Entry, NodeStatus, Transport, Update, look::keep_looking};
 use crate::{limits::Limits, members::Chooser};
 
 /// The most nodes; more are ignored, with a word in the log.
 const MAX_NODES: usize = 1024;
-
-/// Makes a channel of an endpoint: over TCP, or over whatever else a network is.
-pub type Connect = Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>;
 
 /// One node as `ListNodes` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +33,7 @@ pub struct Pool {
 
 struct Shared {
     limits: Limits,
-    connect: Connect,
+    transport: Transport,
     seed: u64,
     nodes: RwLock<Nodes>,
     /// Moves with every look and every update.
@@ -52,16 +48,21 @@ struct Nodes {
 }
 
 impl Pool {
-    /// Begins to follow a discovery and to look at what it names.
+    /// Begins to follow a discovery and to look at what it names, in the clear.
     pub fn start(discovery: Box<dyn Discovery>, limits: Limits) -> Self {
-        Self::start_on(discovery, limits, Arc::new(|endpoint| endpoint.connect_lazy()), rand::random())
+        Self::start_over(discovery, Transport::insecure(), limits)
     }
 
-    /// [`Pool::start`] on another network, and with its own draws among many nodes from this seed.
-    pub fn start_on(discovery: Box<dyn Discovery>, limits: Limits, connect: Connect, seed: u64) -> Self {
+    /// The same, over this transport.
+    pub fn start_over(discovery: Box<dyn Discovery>, transport: Transport, limits: Limits) -> Self {
+        Self::start_seeded(discovery, transport, limits, rand::random())
+    }
+
+    /// The same, with its own draws among many nodes from this seed.
+    pub fn start_seeded(discovery: Box<dyn Discovery>, transport: Transport, limits: Limits, seed: u64) -> Self {
         let chooser = Chooser::new(&limits, seed);
         let shared =
-            Arc::new(Shared { limits, connect, seed, nodes: RwLock::default(), changes: watch::channel(()).0 });
+            Arc::new(Shared { limits, transport, seed, nodes: RwLock::default(), changes: watch::channel(()).0 });
         let supervisor = tokio::spawn(supervise(discovery, Arc::clone(&shared)));
         Self { shared, chooser, supervisor }
     }
@@ -169,7 +170,7 @@ fn add(address: &str, shared: &Arc<Shared>, watchers: &mut Watchers) {
         tracing::warn!(address, limit = MAX_NODES, "ignoring a node beyond the limit");
         return;
     }
-    let entry = Arc::new(Entry::new(address, &shared.limits, &shared.connect));
+    let entry = Arc::new(Entry::new(address, &shared.transport, &shared.limits));
     shared.nodes.write().unwrap_or_else(PoisonError::into_inner).entries.push(Arc::clone(&entry));
     let changed = {
         let shared = Arc::clone(shared);

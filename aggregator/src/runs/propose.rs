@@ -158,7 +158,9 @@ impl Progress<'_, '_> {
                 return false;
             }
         };
-        let text = match usable(&answered.text) {
+        // Past the end of its turn a model has nothing to say, and may say that over and over.
+        let judged = if self.context.ignore_end { Ok(answered.text.trim().to_owned()) } else { usable(&answered.text) };
+        let text = match judged {
             Ok(text) => text,
             Err(why) => {
                 self.lose(seat, format!("its draft is not usable: {why}"));

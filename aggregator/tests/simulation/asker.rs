@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use futures::StreamExt;
 use synod_aggregator::{
     Limits, Question, Runner,
-    discovery::{Fixed, Pool},
+    discovery::{Fixed, Pool, Transport},
     prompts::Prompts,
     topology::{Known, Sampling, from_toml},
 };
@@ -76,7 +76,12 @@ fn limits() -> Limits {
 /// Everything that the aggregator's host does.
 pub(crate) async fn ask_all(plan: Rc<Plan>, world: world::Shared) -> turmoil::Result {
     let addresses = (0..plan.nodes.len()).map(|at| format!("{}:{PORT}", name(at))).collect();
-    let pool = Pool::start_on(Box::new(Fixed::new(addresses)), limits(), connect(), 7);
+    let pool = Pool::start_seeded(
+        Box::new(Fixed::new(addresses)),
+        Transport { connect: Some(connect()), ..Transport::insecure() },
+        limits(),
+        7,
+    );
     let watched = Watched { pool, world: world.clone(), hedge: plan.hedge, probes: Arc::default() };
     let topologies = from_toml(TOPOLOGIES, &Known::default()).unwrap();
     let runner = Runner::new(Arc::new(watched), topologies, Prompts::builtin()?, limits());

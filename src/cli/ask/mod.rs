@@ -16,6 +16,7 @@ use synod_aggregator::{
 use super::{Context, topology::named, up};
 use crate::cluster::{self, Cluster, NodeSpec};
 use crate::exit::{ExitCode, Failure};
+use crate::network;
 use crate::topologies;
 use record::Record;
 use view::View;
@@ -117,7 +118,7 @@ fn question(ask: &Ask) -> Result<Question, Failure> {
 /// To a running aggregator if there is one, else to one of our own.
 async fn connect(ask: &Ask, view: &View, context: &Context) -> Result<(Client, Option<Cluster>), Failure> {
     if let Some(endpoint) = &ask.endpoint {
-        return Ok((Client::connect(endpoint).await.map_err(failure)?, None));
+        return Ok((reach(endpoint, context).await?, None));
     }
     // A configuration of one's own asks for a cluster of one's own.
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)).to_string();
@@ -140,6 +141,15 @@ async fn connect(ask: &Ask, view: &View, context: &Context) -> Result<(Client, O
     let cluster = Cluster::start(specs, config.aggregator.nodes.clone(), listener, topologies).await?;
     let client = Client::connect(&cluster.aggregator.to_string()).await.map_err(failure)?;
     Ok((client, Some(cluster)))
+}
+
+/// Connects to an aggregator, with the certificates of the configuration where there are some.
+async fn reach(endpoint: &str, context: &Context) -> Result<Client, Failure> {
+    let config = context.layers().load()?;
+    match network::tls(config.tls.as_ref())? {
+        Some(tls) if !endpoint.starts_with("http://") => Client::connect_tls(endpoint, &tls).await.map_err(failure),
+        _ => Client::connect(endpoint).await.map_err(failure),
+    }
 }
 
 /// Asks and shows what happens.
