@@ -34,7 +34,7 @@ pub(crate) struct Node {
     /// Where others reach it, if not where it listens
     #[arg(long, value_name = "HOST:PORT")]
     announce: Option<String>,
-    /// Where it registers, for aggregators to find it: etcd://HOST:PORT[,HOST:PORT][/PREFIX]
+    /// Where it registers, for aggregators to find it: `etcd://HOST:PORT[,HOST:PORT][/PREFIX]`
     #[arg(long, value_name = "URL")]
     register: Option<String>,
     /// Threads that all models share, 0 for one a core
