@@ -4,7 +4,7 @@ use super::{context::Context, events::At, propose::finished, watcher::Watcher};
 use crate::{
     members::{Call, Grammar, Parts, answer},
     prompts::{Filling, Message, Part, PromptError, Template},
-    stages::Candidate,
+    stages::{Candidate, role},
     topology::{MaxTokens, Member, Sampling, Temperature},
 };
 
@@ -36,9 +36,7 @@ pub(super) async fn ask(
             Some(text)
         }
         Err(lost) => {
-            let why = lost.error.message;
-            context.log.degrade(format!("stage {} seat {} ({}) is lost: {why}", at.stage, at.seat, member.model));
-            context.log.member_failed(at, why);
+            context.lose(at, &member.model, lost.error.message);
             None
         }
     }
@@ -53,8 +51,8 @@ fn prompt(
 ) -> Result<(Vec<Message>, Vec<Part>), PromptError> {
     let material = context.material;
     let texts: Vec<&str> = order.iter().map(|draft| draft.text.as_str()).collect();
-    let role = member.role.as_ref().map(|role| role.instructions.as_str()).unwrap_or_default();
-    let filling = Filling { system: "", question: &material.conversation.question, role, drafts: &texts, keep };
+    let question = &material.conversation.question;
+    let filling = Filling { system: "", question, role: role(member), drafts: &texts, keep };
     Ok((material.messages(material.system(member)?), material.prompts.parts(template, filling)?))
 }
 

@@ -57,6 +57,12 @@ impl Context<'_> {
         }
     }
 
+    /// A seat is lost; the run goes on without it, and says so.
+    pub(super) fn lose(&self, at: At, model: &str, why: String) {
+        self.log.degrade(format!("stage {} seat {} ({model}) is lost: {why}", at.stage, at.seat));
+        self.log.member_failed(at, why);
+    }
+
     /// Says what a seat did not see whole.
     pub(super) fn tell_cuts(&self, at: At, model: &str, quoted: &[(usize, usize)]) {
         for cut in self.log.progress(at).cuts {

@@ -44,6 +44,13 @@ struct Draft {
     end: Option<Option<String>>,
 }
 
+impl Draft {
+    /// Whether what was sent of it is how `text` begins.
+    fn sent_begins(&self, text: &str) -> bool {
+        self.sent == 0 || self.text.trim_start().get(..self.sent).is_some_and(|sent| text.starts_with(sent))
+    }
+}
+
 impl Feed {
     /// For the drafts of stage `from`, with so many seats, shown by the stage after it.
     pub(super) fn new(script: Script, overlap: Overlap, from: usize, seats: usize, seed: u64) -> Self {
@@ -151,7 +158,7 @@ impl Feed {
                 return;
             }
             // What a text was said to begin with, it begins with; its tail may have been cut at another place.
-            let Some(piece) = text.get(draft.sent..).filter(|_| self.is_prefix(draft, text)) else {
+            let Some(piece) = text.get(draft.sent..).filter(|_| draft.sent_begins(text)) else {
                 return self.gave_up.cancel();
             };
             let piece = Part::Quoted { text: piece.to_owned(), max_tokens: 0, more };
@@ -170,12 +177,6 @@ impl Feed {
             }
             state.done += 1;
         }
-    }
-
-    /// Whether what was sent of a draft is how `text` begins.
-    fn is_prefix(&self, draft: &Draft, text: &str) -> bool {
-        let before = draft.text.trim_start();
-        draft.sent == 0 || before.get(..draft.sent).is_some_and(|sent| text.starts_with(sent))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

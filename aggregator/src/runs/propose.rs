@@ -172,16 +172,7 @@ impl Progress<'_, '_> {
         if let Some(feed) = self.feed {
             feed.ended(seat, Some(&text));
         }
-        self.drafts.push(Candidate {
-            stage: self.stage,
-            seat: at.seat,
-            model: self.seats[seat].member.model.clone(),
-            text,
-            finish_reason: answered.finish_reason,
-            mean_logprob: answered.mean_logprob,
-            margin: answered.margin,
-            usage: answered.usage,
-        });
+        self.drafts.push(Candidate::of(at.stage, at.seat, &self.seats[seat].member.model, text, &answered));
         self.context.log.member_finished(finished(at, answered));
         true
     }
@@ -190,9 +181,8 @@ impl Progress<'_, '_> {
         if let Some(feed) = self.feed {
             feed.ended(seat, None);
         }
-        let (at, model) = (At { stage: self.stage, seat: self.seats[seat].index }, &self.seats[seat].member.model);
-        self.context.log.degrade(format!("stage {} seat {} ({model}) is lost: {why}", at.stage, at.seat));
-        self.context.log.member_failed(at, why);
+        let Seat { index, member, .. } = &self.seats[seat];
+        self.context.lose(At { stage: self.stage, seat: *index }, &member.model, why);
     }
 }
 

@@ -138,7 +138,7 @@ impl Run {
         if next.overlap == Overlap::Off || shape.rounds != Rounds::ONE {
             return Ok(None);
         }
-        let seats = shape.members.iter().map(|member| member.samples.get()).sum();
+        let seats = shape.seats();
         let script = script(next, seats, context.material).map_err(|error| {
             Failed::without_draft(Error::new(ErrorCode::Internal, format!("writing the synthesis prompt: {error}")))
         })?;

@@ -73,10 +73,7 @@ async fn between(
 ) -> Option<Candidate> {
     let (at, member) = (At { stage, seat }, &synthesize.member);
     let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
-    let lose = |why: String| {
-        context.log.degrade(format!("stage {stage} seat {seat} ({}) is lost: {why}", member.model));
-        context.log.member_failed(at, why);
-    };
+    let lose = |why: String| context.lose(at, &member.model, why);
     let prompt = prompt(synthesize, shown, context.material).map_err(|error| lose(error.to_string())).ok()?;
     let sampling = sampling(stage, seat, synthesize, context.material);
     let call = context.call(member, prompt.messages, Parts::whole(prompt.parts), sampling);
@@ -84,16 +81,7 @@ async fn between(
     let answered = answered.map_err(|lost| lose(lost.error.message)).ok()?;
     let text = usable(&answered.text).map_err(|why| lose(format!("its synthesis is not usable: {why}"))).ok()?;
     context.tell_cuts(at, &member.model, &prompt.quoted);
-    let synthesis = Candidate {
-        stage,
-        seat,
-        model: member.model.clone(),
-        text,
-        finish_reason: answered.finish_reason,
-        mean_logprob: answered.mean_logprob,
-        margin: answered.margin,
-        usage: answered.usage,
-    };
+    let synthesis = Candidate::of(stage, seat, &member.model, text, &answered);
     context.log.member_finished(finished(at, answered));
     Some(synthesis)
 }

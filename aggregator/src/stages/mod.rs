@@ -14,7 +14,7 @@ mod tests;
 pub(crate) mod usable;
 
 use crate::{
-    members::Usage,
+    members::{Answered, Usage},
     prompts::{Conversation, Message, Part, PromptError, Prompts, Speaker},
     topology::{Measure, Member, Sampling, Sees},
 };
@@ -94,6 +94,20 @@ impl Material<'_> {
 }
 
 impl Candidate {
+    /// What a seat answered; `text` is what of it is usable.
+    pub(crate) fn of(stage: usize, seat: usize, model: &str, text: String, answered: &Answered) -> Self {
+        Self {
+            stage,
+            seat,
+            model: model.to_owned(),
+            text,
+            finish_reason: answered.finish_reason,
+            mean_logprob: answered.mean_logprob,
+            margin: answered.margin,
+            usage: answered.usage,
+        }
+    }
+
     /// How sure its author was.
     pub(crate) fn confidence(&self, measure: Measure) -> f64 {
         match measure {
@@ -126,6 +140,7 @@ pub(crate) fn place(of_stage: usize, seat: usize, seed: u64, stage: usize) -> im
     (seed::derive(seed::derive(seed, stage, seed::SHUFFLE), of_stage, seat), of_stage, seat)
 }
 
-fn role(member: &Member) -> &str {
+/// What a member is told of its part; empty for none.
+pub(crate) fn role(member: &Member) -> &str {
     member.role.as_ref().map(|role| role.instructions.as_str()).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ pub(crate) struct Seat<'t> {
 
 /// The seats of a stage in one round, from 0, each with a seed of its own. Rounds have seats of their own, one after the other.
 pub(crate) fn seats<'t>(stage: usize, round: usize, propose: &'t Propose, material: Material<'_>) -> Vec<Seat<'t>> {
-    let before = round * propose.members.iter().map(|member| member.samples.get()).sum::<usize>();
+    let before = round * propose.seats();
     let members = propose.members.iter();
     let seats = members.flat_map(|member| (0..member.samples.get()).map(move |sample| (member, sample)));
     let seat = |(index, (member, sample)): (usize, (&'t Member, usize))| {

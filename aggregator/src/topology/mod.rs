@@ -256,6 +256,13 @@ impl Topology {
     }
 }
 
+impl Propose {
+    /// How many write in a round.
+    pub fn seats(&self) -> usize {
+        self.members.iter().map(|member| member.samples.get()).sum()
+    }
+}
+
 impl Stage {
     /// Who writes in it.
     pub fn members(&self) -> &[Member] {
