@@ -2,6 +2,7 @@
 //!
 //! [`Host`] loads the models, [`serve`] answers for them until it is told to stop.
 
+pub mod apis;
 mod drain;
 mod embed;
 mod generate;

@@ -1,0 +1,8 @@
+//! Retrieval-aware API calling (Gorilla, arXiv 2305.15334): what can be called, how the fitting documents are found, how a
+//! call is written that cannot be outside of them, and how it is carried out.
+
+mod api;
+mod call;
+
+pub use api::{Api, Binding, Effect, HttpBinding, HttpMethod, Notation, Place};
+pub use call::Call;
