@@ -8,7 +8,7 @@ use std::{
 use crate::{
     error::{Error, ErrorCode},
     limits::Limits,
-    topology::{Stage, Topology},
+    topology::Topology,
 };
 
 /// When a caller who was refused for want of room may come again.
@@ -46,7 +46,7 @@ impl Admission {
         messages: &[(String, String)],
         topology: &Topology,
     ) -> Result<Admitted, Error> {
-        let calls = topology.stages().iter().flat_map(Stage::seats).count();
+        let calls = topology.calls();
         if calls > self.max_calls {
             let (name, most) = (topology.name(), self.max_calls);
             let what = format!(

@@ -61,7 +61,8 @@ pub(super) fn run(command: &TopologyCommand, context: &Context) -> Result<(), Fa
 
 /// The topology of that name, or the default.
 pub(crate) fn named<'a>(topologies: &'a Topologies, name: Option<&str>) -> Result<&'a Topology, Failure> {
-    topologies.get(name.unwrap_or_default()).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))
+    let found = topologies.get(name.unwrap_or_default());
+    found.map(AsRef::as_ref).map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))
 }
 
 fn list(topologies: &Topologies, json: bool, context: &Context) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tonic::transport::Channel;
 
 use super::Transport;
@@ -50,6 +50,8 @@ pub struct NodeStatus {
     pub error: String,
     /// Whether it has been looked at.
     pub looked_at: bool,
+    /// Since when it is not used, where it was once.
+    pub(super) away_since: Option<Instant>,
 }
 
 /// A node that exists.
@@ -83,6 +85,7 @@ impl Entry {
                 models: Vec::new(),
                 error,
                 looked_at,
+                away_since: None,
             }),
             again: Notify::new(),
         }
@@ -146,6 +149,14 @@ impl Entry {
         hosted && status.state == NodeState::Ready
     }
 
+    /// Whether it hosted the model and went away so short a time ago that it may be restarting.
+    pub(crate) fn may_be_back(&self, model: &str, within: std::time::Duration) -> bool {
+        let status = self.lock();
+        let hosted = status.models.iter().any(|hosted| hosted.name == model);
+        let lately = status.away_since.is_some_and(|since| since.elapsed() < within);
+        hosted && lately && status.state != NodeState::Ready
+    }
+
     pub(crate) fn embeds(&self, model: &str) -> bool {
         let status = self.lock();
         let hosted = status.models.iter().any(|hosted| !hosted.writes && hosted.name == model);
@@ -167,6 +178,7 @@ impl Entry {
         change(&mut status);
         status.looked_at = true;
         if status.state != before {
+            status.away_since = (before == NodeState::Ready).then(Instant::now).or(status.away_since);
             let (state, error) = (status.state, &status.error);
             tracing::info!(node = %self.address, ?state, error, "node changed state");
         }

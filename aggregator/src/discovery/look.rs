@@ -9,9 +9,12 @@ use std::{
 use synod_proto::v1::{DescribeRequest, DescribeResponse, ModelKind, node_service_client::NodeServiceClient};
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Request, Status, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use super::{Entry, Hosted, NodeState};
+use super::{
+    Entry, Hosted, NodeState,
+    health::{Watch, is_serving},
+};
 use crate::{
     limits::Limits,
     members::{Announced, explain},
@@ -26,11 +29,13 @@ const PATIENCE: u32 = 2;
 pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, seed: u64, changed: impl Fn()) {
     let Some(channel) = entry.channel() else { return };
     let mut failures = 0_u32;
+    let mut watch = Watch::new();
     loop {
         let pause = match timeout(limits.poll_timeout, look(channel.clone())).await {
             Ok(Ok(seen)) => {
                 failures = 0;
                 record(&entry, seen);
+                watch.open(&channel, limits.poll_interval, limits.poll_timeout).await;
                 limits.poll_interval
             }
             Ok(Err(status)) => {
@@ -51,6 +56,7 @@ pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, seed: u64, c
         tokio::select! {
             () = sleep(pause) => {}
             () = entry.asked_again() => {}
+            () = watch.differs(entry.status().state == NodeState::Ready) => {}
         }
     }
 }
@@ -63,7 +69,7 @@ struct Seen {
 async fn look(channel: Channel) -> Result<Seen, Status> {
     let check = HealthClient::new(channel.clone()).check(Request::new(HealthCheckRequest::default())).await;
     let serving = match check {
-        Ok(response) => response.into_inner().status == i32::from(ServingStatus::Serving),
+        Ok(response) => is_serving(&response.into_inner()),
         // A node of another make may have no health service.
         Err(status) if status.code() == Code::Unimplemented => true,
         Err(status) => return Err(status),

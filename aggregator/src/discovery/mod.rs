@@ -9,6 +9,7 @@ mod entry;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod fixed;
+mod health;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod look;

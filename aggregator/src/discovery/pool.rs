@@ -1,12 +1,15 @@
 //! All nodes that exist, each watched by a task of its own.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{Discovery, Entry, NodeStatus, Transport, Update, look::keep_looking};
@@ -14,6 +17,8 @@ use crate::{limits::Limits, members::Chooser};
 
 /// The most nodes; more are ignored, with a word in the log.
 const MAX_NODES: usize = 1024;
+/// Between two looks at a node that is waited for.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// One node as `ListNodes` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +92,31 @@ impl Pool {
 
     pub(crate) fn chooser(&self) -> &Chooser {
         &self.chooser
+    }
+
+    /// Waits, within the limits, for a node that hosts the model and went away just now, as nodes do that are restarted one
+    /// after the other. False at once where there is none.
+    pub(crate) async fn back(&self, model: &str) -> bool {
+        let (away, wait) = (self.shared.limits.away, self.shared.limits.return_wait);
+        let mut changes = self.shared.changes.subscribe();
+        let waiting = async {
+            loop {
+                let entries = self.entries();
+                if entries.iter().any(|entry| entry.hosts(model)) {
+                    return true;
+                }
+                let expected: Vec<_> = entries.iter().filter(|entry| entry.may_be_back(model, away)).collect();
+                if expected.is_empty() {
+                    return false;
+                }
+                expected.iter().for_each(|entry| entry.look_again());
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+                sleep(AGAIN).await;
+            }
+        };
+        timeout(wait, waiting).await.unwrap_or(false)
     }
 
     /// Waits until every node has been looked at once, for as long as the limits say.

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Call, Cut, Nodes, Picked, Usage, Wanted, hedge};
 use crate::{
@@ -78,7 +78,7 @@ pub(crate) async fn answer(
     let mut tried: Vec<Arc<str>> = Vec::new();
     let mut last: Option<Error> = None;
     for _ in 0..policy.attempts.max(1) {
-        let picked = match nodes.pick(&seat.wanted, &tried) {
+        let picked = match pick(&seat, &tried).await {
             Ok(picked) => picked,
             // What an earlier try met says more than "nobody is left".
             Err(nobody) => return Err(lost(last.unwrap_or(nobody))),
@@ -99,6 +99,16 @@ pub(crate) async fn answer(
         }
     }
     Err(lost(last.unwrap_or_else(|| Error::new(ErrorCode::Internal, "no attempt was made"))))
+}
+
+/// A node for the call; one that went away just now gets a moment to come back.
+async fn pick(seat: &Seat<'_>, tried: &[Arc<str>]) -> Result<Picked, Error> {
+    let nobody = match seat.nodes.pick(&seat.wanted, tried) {
+        Err(nobody) if nobody.code.retry() != Retry::Never => nobody,
+        outcome => return outcome,
+    };
+    let back = timeout_at(seat.call.deadline, seat.nodes.back(&seat.call.model)).await.unwrap_or(false);
+    if back { seat.nodes.pick(&seat.wanted, tried) } else { Err(nobody) }
 }
 
 fn lost(error: Error) -> Lost {

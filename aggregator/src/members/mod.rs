@@ -172,6 +172,13 @@ pub trait Nodes: Send + Sync + 'static {
         None
     }
 
+    /// Waits, within a limit of its own, for a node that hosted the model and went away just now; false where there is no
+    /// hope of one.
+    async fn back(&self, model: &str) -> bool {
+        let _ = model;
+        false
+    }
+
     /// Waits, within a limit of its own, until the nodes have been looked at once.
     async fn settled(&self) {}
 }

@@ -61,6 +61,10 @@ impl Nodes for Pool {
         self.chooser().hedge_after(model)
     }
 
+    async fn back(&self, model: &str) -> bool {
+        Self::back(self, model).await
+    }
+
     async fn settled(&self) {
         self.first_look().await;
     }

@@ -108,6 +108,15 @@ pub enum Part {
     },
 }
 
+/// A last message as one text, for where there are no parts.
+pub(crate) fn flat(parts: &[Part]) -> String {
+    let piece = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Quoted { text, .. } => segments::defang(text),
+    };
+    parts.iter().map(piece).collect()
+}
+
 /// What a template is filled with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filling<'a> {

@@ -116,7 +116,7 @@ pub(super) fn flat(segments: &[Segment], filling: Filling<'_>) -> String {
 }
 
 /// Breaks what chat templates read as control tokens, `<|word|>` and Gemma's and Llama's own, with a space.
-fn defang(text: &str) -> String {
+pub(super) fn defang(text: &str) -> String {
     const NAMED: [&str; 6] = ["<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<s>", "</s>"];
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {

@@ -36,7 +36,7 @@ pub(super) async fn ask(
             Some(text)
         }
         Err(lost) => {
-            context.lose(at, &member.model, lost.error.message);
+            context.lose(at, member.author.name(), lost.error.message);
             None
         }
     }

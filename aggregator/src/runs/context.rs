@@ -1,10 +1,13 @@
 //! What a stage sees of its run, and how a run fails.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
     events::{At, Draft},
     log::RunLog,
+    runner::Shared,
 };
 use crate::{
     error::Error,
@@ -16,6 +19,7 @@ use crate::{
 
 /// What a stage sees of its run.
 pub(super) struct Context<'r> {
+    pub(super) shared: &'r Arc<Shared>,
     pub(super) nodes: &'r dyn Nodes,
     pub(super) log: &'r RunLog,
     pub(super) material: Material<'r>,
@@ -44,7 +48,7 @@ impl Context<'_> {
     /// A call of a member in its plainest form.
     pub(super) fn call(&self, member: &Member, messages: Vec<Message>, parts: Parts, sampling: Sampling) -> Call {
         Call {
-            model: member.model.clone(),
+            model: member.author.name().to_owned(),
             messages,
             parts,
             quoted_parts: 0,

@@ -86,12 +86,14 @@ pub struct RunStarted {
 pub struct MemberStarted {
     /// Which seat.
     pub at: At,
-    /// The node.
+    /// The node; empty where a topology answers.
     pub node: String,
-    /// The model on it.
+    /// The model on it, or the topology.
     pub model: String,
     /// The role's name; empty for none.
     pub role: String,
+    /// The run of the topology that answers; empty for a model.
+    pub nested_run_id: String,
 }
 
 /// What a seat wrote.

@@ -91,7 +91,7 @@ async fn judge<'d>(context: &Context<'_>, stage: usize, gate: &Gate, drafts: &'d
                 Some(_) => (false, "the judge says they are not good enough"),
                 None => (false, "the judge said nothing"),
             };
-            let best = best(drafts, &member.model).or_else(|| surest(drafts.iter()));
+            let best = best(drafts, member.author.name()).or_else(|| surest(drafts.iter()));
             Verdict { open, best, why: why.to_owned(), asked: (1, lost) }
         }
     }

@@ -9,6 +9,7 @@ mod gate;
 mod log;
 #[cfg(test)]
 mod methods;
+mod nested;
 mod outbox;
 mod overlap;
 mod propose;

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     context::Context,
     events::{At, Event, MemberFinished, StageFinished, StageKind, Timings},
+    nested,
     overlap::Feed,
     watcher::Watcher,
 };
@@ -17,7 +18,7 @@ use crate::{
         propose::{Seat, Tally, Verdict, prompt, seats},
         usable::usable,
     },
-    topology::Propose,
+    topology::{Author, Propose},
 };
 
 /// Where the stage stands in its topology.
@@ -168,11 +169,11 @@ impl Progress<'_, '_> {
             }
         };
         let at = At { stage: self.stage, seat: self.seats[seat].index };
-        self.context.tell_cuts(at, &self.seats[seat].member.model, &self.prompts[seat].quoted);
+        self.context.tell_cuts(at, self.seats[seat].member.author.name(), &self.prompts[seat].quoted);
         if let Some(feed) = self.feed {
             feed.ended(seat, Some(&text));
         }
-        self.drafts.push(Candidate::of(at.stage, at.seat, &self.seats[seat].member.model, text, &answered));
+        self.drafts.push(Candidate::of(at.stage, at.seat, self.seats[seat].member.author.name(), text, &answered));
         self.context.log.member_finished(finished(at, answered));
         true
     }
@@ -182,7 +183,7 @@ impl Progress<'_, '_> {
             feed.ended(seat, None);
         }
         let Seat { index, member, .. } = &self.seats[seat];
-        self.context.lose(At { stage: self.stage, seat: *index }, &member.model, why);
+        self.context.lose(At { stage: self.stage, seat: *index }, member.author.name(), why);
     }
 }
 
@@ -208,6 +209,9 @@ async fn ask(
 ) -> Result<Answered, Lost> {
     let at = At { stage, seat: seat.index };
     let watcher = Watcher { log: context.log, at, member: seat.member, is_answer: false, feed };
+    if let Author::Topology(topology) = &seat.member.author {
+        return nested::answer(context, topology, seat, prompt, &watcher, deadline).await;
+    }
     let parts = Parts::whole(prompt.parts.clone());
     let call = context.call(seat.member, prompt.messages.clone(), parts, seat.sampling.clone());
     let call = Call { deadline, top_logprobs: context.top_logprobs, ..call };

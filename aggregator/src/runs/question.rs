@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{error::Error, topology::Sampling};
+use crate::{
+    error::Error,
+    topology::{Overrides, Sampling},
+};
 
 /// The most bytes of a run id.
 const MAX_ID_BYTES: usize = 128;
@@ -16,6 +19,8 @@ pub struct Question {
     pub topology: String,
     /// Overrides the synthesiser's; `max_tokens` and `seed` hold for the whole run.
     pub sampling: Sampling,
+    /// What it changes of the topology.
+    pub overrides: Overrides,
     /// Empty to have one made.
     pub run_id: String,
     /// Members write to their `max_tokens` whatever they would say (benchmarks).

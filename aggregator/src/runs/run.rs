@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct Run {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Arc<RunLog>,
-    pub(super) topology: Topology,
+    pub(super) topology: Arc<Topology>,
     pub(super) conversation: Conversation,
     pub(super) overrides: Sampling,
     pub(super) seed: u64,
@@ -38,17 +38,24 @@ pub(super) struct Run {
 }
 
 /// Ends a run that ends in no other way: its client would wait for ever.
-struct EndsOnce(Arc<RunLog>);
+pub(super) struct EndsOnce {
+    pub(super) log: Arc<RunLog>,
+    /// Why it ended then.
+    pub(super) otherwise: fn() -> Error,
+}
 
 impl Drop for EndsOnce {
     fn drop(&mut self) {
-        self.0.fail(Error::new(ErrorCode::Internal, "the run broke down: this is a bug, please report it"), None);
+        self.log.fail((self.otherwise)(), None);
     }
 }
 
 /// Runs it, unless whoever asked goes away or the process stops; remembers how it ended.
 pub(super) async fn supervise(run: Run, slot: Admitted, gone: CancellationToken, stop: CancellationToken) {
-    let log = EndsOnce(Arc::clone(&run.log));
+    let end = EndsOnce {
+        log: Arc::clone(&run.log),
+        otherwise: || Error::new(ErrorCode::Internal, "the run broke down: this is a bug, please report it"),
+    };
     let shared = Arc::clone(&run.shared);
     let failed = tokio::select! {
         biased;
@@ -58,15 +65,16 @@ pub(super) async fn supervise(run: Run, slot: Admitted, gone: CancellationToken,
     };
     // The run is dropped by now, and with it every call to a node.
     if let Some(error) = failed {
-        log.0.fail(error, None);
+        end.log.fail(error, None);
     }
-    drop(log);
+    drop(end);
     shared.registry.trim();
     drop(slot);
 }
 
 impl Run {
-    async fn run(self) {
+    /// Takes it to its end.
+    pub(super) async fn run(self) {
         self.log.event(Event::RunStarted(self.plan()));
         let outcome = timeout_at(self.deadline, Box::pin(self.stages())).await.unwrap_or_else(|_| {
             Err(Failed::without_draft(Error::new(ErrorCode::DeadlineExceeded, "the run was not done by its deadline")))
@@ -148,6 +156,7 @@ impl Run {
     fn context(&self) -> Context<'_> {
         let Shared { nodes, prompts, limits, .. } = &*self.shared;
         Context {
+            shared: &self.shared,
             nodes: nodes.as_ref(),
             log: &self.log,
             material: Material {
@@ -188,6 +197,6 @@ impl From<&Stage> for StagePlan {
             Stage::Gate(_) => StageKind::Gate,
             Stage::Synthesize(_) => StageKind::Synthesize,
         };
-        Self { kind, models: stage.seats().map(|member| member.model.clone()).collect() }
+        Self { kind, models: stage.seats().map(|member| member.author.name().to_owned()).collect() }
     }
 }

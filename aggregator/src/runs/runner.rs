@@ -66,8 +66,11 @@ impl Runner {
         let shared = Arc::clone(&self.shared);
         let topology = shared.topologies.get(&question.topology);
         let topology = topology.map_err(|unknown| Error::new(ErrorCode::TopologyNotFound, unknown.to_string()))?;
-        let slot = self.admission.admit(&question.messages, topology)?;
-        let topology = topology.clone();
+        let topology = match question.overrides.is_empty() {
+            true => Arc::clone(topology),
+            false => Arc::new(topology.with(&question.overrides).map_err(|wrong| Error::invalid(wrong.to_string()))?),
+        };
+        let slot = self.admission.admit(&question.messages, &topology)?;
         let conversation = Conversation::try_new(question.messages, &shared.limits)?;
         let span = question.deadline.map_or(topology.deadline(), |asked| asked.min(topology.deadline()));
         let outbox = Outbox::new(shared.limits.events_queued);

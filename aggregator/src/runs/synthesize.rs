@@ -73,15 +73,15 @@ async fn between(
 ) -> Option<Candidate> {
     let (at, member) = (At { stage, seat }, &synthesize.member);
     let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
-    let lose = |why: String| context.lose(at, &member.model, why);
+    let lose = |why: String| context.lose(at, member.author.name(), why);
     let prompt = prompt(synthesize, shown, context.material).map_err(|error| lose(error.to_string())).ok()?;
     let sampling = sampling(stage, seat, synthesize, context.material);
     let call = context.call(member, prompt.messages, Parts::whole(prompt.parts), sampling);
     let answered = answer(context.nodes, &call, &context.policy, &watcher).await;
     let answered = answered.map_err(|lost| lose(lost.error.message)).ok()?;
     let text = usable(&answered.text).map_err(|why| lose(format!("its synthesis is not usable: {why}"))).ok()?;
-    context.tell_cuts(at, &member.model, &prompt.quoted);
-    let synthesis = Candidate::of(stage, seat, &member.model, text, &answered);
+    context.tell_cuts(at, member.author.name(), &prompt.quoted);
+    let synthesis = Candidate::of(stage, seat, member.author.name(), text, &answered);
     context.log.member_finished(finished(at, answered));
     Some(synthesis)
 }
@@ -161,7 +161,7 @@ fn conclude(
     outcome: Result<Answered, Lost>,
     started: Instant,
 ) -> Result<FinishReason, Failed> {
-    let model = &synthesize.member.model;
+    let model = synthesize.member.author.name();
     let outcome = match outcome {
         Ok(answered) if answered.text.trim().is_empty() => {
             let error = Error::new(ErrorCode::MemberFailed, "it wrote nothing");

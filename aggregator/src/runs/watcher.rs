@@ -29,8 +29,9 @@ impl Watch for Watcher<'_> {
         self.log.member_started(MemberStarted {
             at: self.at,
             node: node.to_owned(),
-            model: self.member.model.clone(),
+            model: self.member.author.name().to_owned(),
             role: self.member.role.as_ref().map(|role| role.name.clone()).unwrap_or_default(),
+            nested_run_id: String::new(),
         });
     }
 

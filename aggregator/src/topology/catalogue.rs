@@ -1,13 +1,13 @@
 //! All topologies that a process offers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Topology, builtin, nearest::hint};
 
 /// The topologies of a process by name, and which one is meant when none is named.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Topologies {
-    by_name: BTreeMap<String, Topology>,
+    by_name: BTreeMap<String, Arc<Topology>>,
     default: String,
 }
 
@@ -30,15 +30,19 @@ impl Topologies {
     }
 
     /// The named one, or the default for an empty name.
-    pub fn get(&self, name: &str) -> Result<&Topology, UnknownTopology> {
+    pub fn get(&self, name: &str) -> Result<&Arc<Topology>, UnknownTopology> {
         let wanted = if name.is_empty() { &self.default } else { name };
-        self.by_name.get(wanted).ok_or_else(|| {
+        self.find(wanted).ok_or_else(|| {
             let names: Vec<&str> = self.names().collect();
             let near = hint(wanted, self.names());
             // All names, also beside a guess: the guess may be wrong, and there are few.
             let hint = if near.starts_with("known") { near } else { format!("{near} known are {}", names.join(", ")) };
             UnknownTopology { name: wanted.to_owned(), hint }
         })
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Arc<Topology>> {
+        self.by_name.get(name)
     }
 
     /// The name of the one that is meant when none is named.
@@ -53,11 +57,11 @@ impl Topologies {
 
     /// All of them, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Topology> {
-        self.by_name.values()
+        self.by_name.values().map(Arc::as_ref)
     }
 
     /// These with others beside or in place of them.
-    pub(super) fn with(mut self, more: BTreeMap<String, Topology>, default: Option<String>) -> Self {
+    pub(super) fn with(mut self, more: BTreeMap<String, Arc<Topology>>, default: Option<String>) -> Self {
         self.by_name.extend(more);
         self.default = default.unwrap_or(self.default);
         self

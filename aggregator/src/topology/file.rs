@@ -1,21 +1,20 @@
 //! A whole file: `default_topology`, `[roles.NAME]` and `[topologies.NAME]`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use toml_edit::Document;
 
 use super::{
-    MAX_STAGES, Mistake, Topologies, Topology,
-    members::Context,
+    Mistake, Topologies,
     mistakes::Mistakes,
     nearest::{hint, nearest},
+    reader::Reader,
     roles::Roles,
     section::{Section, string},
-    stages::{self, positive_span},
 };
 
 /// How long a run may take where the file does not say.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(120);
 /// The most topologies of a file.
 const MAX_TOPOLOGIES: usize = 256;
 
@@ -59,11 +58,12 @@ pub(super) fn read_over(base: Topologies, text: &str, known: &Known<'_>) -> Resu
     if let Some(section) = root.section("roles") {
         roles.read(&section);
     }
-    let context = Context { roles: &roles, known };
-    let topologies = root.section("topologies").map(|section| read_all(&section, &context)).unwrap_or_default();
+    let sections = root.section("topologies").map(|section| named(&section)).unwrap_or_default();
+    let reader = Reader::new(sections, &base, &roles, known);
+    let topologies = reader.read_all();
     let default = root.get("default_topology", |item| {
         let name = string(item)?;
-        let defined = topologies.names.iter().copied().chain(base.names());
+        let defined = reader.names().chain(base.names());
         let unknown = format!("unknown topology \"{name}\": {}", hint(&name, defined.clone()));
         if defined.clone().any(|one| one == name) { Ok(name) } else { Err(unknown) }
     });
@@ -71,48 +71,15 @@ pub(super) fn read_over(base: Topologies, text: &str, known: &Known<'_>) -> Resu
     if !mistakes.is_empty() {
         return Err(mistakes.into_sorted());
     }
-    Ok(base.with(topologies.valid, default))
+    Ok(base.with(topologies, default))
 }
 
-#[derive(Default)]
-struct ReadAll<'t> {
-    /// Every name in the file, also of those that are wrong.
-    names: Vec<&'t str>,
-    valid: BTreeMap<String, Topology>,
-}
-
-fn read_all<'t>(section: &Section<'t>, context: &Context<'_>) -> ReadAll<'t> {
-    let mut all = ReadAll::default();
+fn named<'t>(section: &Section<'t>) -> Vec<(&'t str, Section<'t>)> {
     let sections = section.named_sections();
     if sections.len() > MAX_TOPOLOGIES {
         section.wrong_here(format!("{} topologies: a file has at most {MAX_TOPOLOGIES}", sections.len()));
     }
-    for (name, topology) in sections {
-        all.names.push(name);
-        if let Some(topology) = read_one(name, topology, context) {
-            all.valid.insert(name.to_owned(), topology);
-        }
-    }
-    all
-}
-
-fn read_one(name: &str, mut section: Section<'_>, context: &Context<'_>) -> Option<Topology> {
-    let description = section.get("description", string).unwrap_or_default();
-    let deadline = section.get("deadline", positive_span).unwrap_or(DEFAULT_DEADLINE);
-    let entries = section.sections("stages");
-    if entries.is_empty() {
-        section.wrong_here(format!("no stages: add [[topologies.{name}.stages]] with a kind"));
-    }
-    if entries.len() > MAX_STAGES {
-        section.wrong("stages", format!("{} stages: a topology has at most {MAX_STAGES}", entries.len()));
-    }
-    let count = entries.len();
-    let read = |(at, entry): (usize, Option<Section<'_>>)| stages::read(entry?, context, count - at - 1);
-    // Collected first so that a mistake in one stage does not hide those of the next.
-    let stages: Vec<_> = entries.into_iter().enumerate().map(read).collect();
-    section.finish();
-    let stages = stages.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Topology { name: name.to_owned(), description, deadline, stages })
+    sections
 }
 
 /// Other parts of the program own other keys, but nobody owns `[topologys.moa]`.

@@ -1,7 +1,9 @@
 //! Members as the file has them.
 
+use std::sync::Arc;
+
 use super::{
-    Member, Role, Samples,
+    Author, Member, Role, Samples, Topology,
     file::Known,
     nearest::hint,
     roles::Roles,
@@ -13,6 +15,8 @@ use super::{
 pub(super) struct Context<'c> {
     pub(super) roles: &'c Roles,
     pub(super) known: &'c Known<'c>,
+    /// Finds the topology that a member names.
+    pub(super) topologies: &'c dyn Fn(&str) -> Result<Arc<Topology>, String>,
 }
 
 /// What came of one member: how many seats it stands for, right or wrong, so that a quorum can be judged beside it.
@@ -21,9 +25,9 @@ pub(super) struct Read {
     pub(super) seats: usize,
 }
 
-/// Reads one member. With `many` false it takes exactly one seat.
+/// Reads one member. With `many` false it is one model and takes exactly one seat.
 pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, many: bool) -> Read {
-    let model = section.require("model", |item| string(item).and_then(|name| model_name(name, context.known)));
+    let author = read_author(&mut section, context, many);
     let role = read_role(&mut section, context.roles);
     let system = section.get("system", string);
     let sampling = read_sampling(&mut section);
@@ -34,8 +38,24 @@ pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, many: bool) 
     };
     section.finish();
     let samples = samples.unwrap_or(Samples::ONE);
-    let member = model.map(|model| Member { model, role, system, sampling, samples });
+    let member = author.map(|author| Member { author, role, system, sampling, samples });
     Read { member, seats: samples.get() }
+}
+
+fn read_author(section: &mut Section<'_>, context: &Context<'_>, may_nest: bool) -> Option<Author> {
+    if !may_nest || !section.has("topology") {
+        let model = section.require("model", |item| string(item).and_then(|name| model_name(name, context.known)));
+        if !may_nest && section.has("topology") {
+            section
+                .get("topology", |_| Err::<(), _>("only a member that writes drafts may be a topology: name a model"));
+        }
+        return model.map(Author::Model);
+    }
+    if section.has("model") {
+        section.wrong("model", "a member has a model or a topology, not both");
+        section.get("model", string);
+    }
+    section.get("topology", |item| (context.topologies)(&string(item)?)).map(Author::Topology)
 }
 
 pub(super) fn model_name(name: String, known: &Known<'_>) -> Result<String, String> {

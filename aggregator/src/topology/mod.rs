@@ -4,13 +4,16 @@
 //! instead is valid by type. Serde is not used here because it stops at the first mistake.
 
 mod builtin;
+mod calls;
 mod catalogue;
 mod duration;
 mod file;
 mod members;
 mod mistakes;
 mod nearest;
+mod overrides;
 mod quorum;
+mod reader;
 mod roles;
 mod sampling;
 mod section;
@@ -19,13 +22,14 @@ mod stages;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 pub use builtin::{BUILTIN_FILES, BuiltinFile};
 pub use catalogue::{Topologies, UnknownTopology};
 pub use file::{Known, check, check_with, from_toml};
 pub use mistakes::Mistake;
 pub use nearest::nearest;
+pub use overrides::{Impossible, Overrides};
 pub use quorum::{Quorum, Rounds, Samples};
 pub use roles::{BUILTIN_ROLES, Role};
 pub use sampling::{MaxTokens, OutOfRange, RepetitionPenalty, Sampling, Share, Temperature, TopK};
@@ -38,6 +42,10 @@ pub const MAX_SEATS: usize = 64;
 
 /// The most seats of a pairwise rank: each pair is compared twice.
 pub const MAX_RANKED: usize = 8;
+/// How deep topologies may stand in one another: one that is a member, in one that is a member, in the one asked for.
+pub const MAX_DEPTH: usize = 3;
+/// The most calls of a run, those of the topologies inside it included, when nothing is retried.
+pub const MAX_CALLS: usize = 512;
 
 /// A named list of stages. The last one answers: it synthesises, or selects one draft.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,8 +224,8 @@ pub enum Placement {
 /// Who writes in a stage: a model, a role and how tokens are drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
-    /// The model asked.
-    pub model: String,
+    /// Who is asked.
+    pub author: Author,
     /// Instructions of its own, which follow the question.
     pub role: Option<Role>,
     /// In place of the system text that all members share; costs this member the shared prefix.
@@ -226,6 +234,25 @@ pub struct Member {
     pub sampling: Sampling,
     /// How many seats it takes.
     pub samples: Samples,
+}
+
+/// Who writes for a member.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Author {
+    /// A model of that name, on some node.
+    Model(String),
+    /// A run through another topology. Only where drafts are written.
+    Topology(Arc<Topology>),
+}
+
+impl Author {
+    /// The model's name, or the topology's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Model(name) => name,
+            Self::Topology(topology) => topology.name(),
+        }
+    }
 }
 
 impl Topology {
@@ -251,7 +278,10 @@ impl Topology {
 
     /// The names of the models that it asks, so that they can be fetched and started.
     pub fn models(&self) -> BTreeSet<&str> {
-        let written = self.stages.iter().flat_map(Stage::members).map(|member| member.model.as_str());
+        let written = self.stages.iter().flat_map(Stage::members).flat_map(|member| match &member.author {
+            Author::Model(name) => BTreeSet::from([name.as_str()]),
+            Author::Topology(inner) => inner.models(),
+        });
         written.chain(self.stages.iter().filter_map(Stage::embedder)).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Choice, Condition, Member, Otherwise, Placement, Sees, Stage, Then, Topology, duration};
+use super::{Author, Choice, Condition, Member, Otherwise, Placement, Sees, Stage, Then, Topology, duration};
 
 /// A few lines that say what a run through the topology does.
 pub fn describe(topology: &Topology) -> String {
@@ -28,7 +28,8 @@ pub fn graph(topology: &Topology) -> String {
         for (seat, member) in stage.seats().enumerate() {
             let id = format!("s{at}m{seat}");
             let role = member.role.as_ref().map(|role| role.name.as_str()).filter(|name| !name.is_empty());
-            let label = role.map_or(member.model.clone(), |role| format!("{}<br/>{role}", member.model));
+            let name = member_name(member);
+            let label = role.map_or(name.clone(), |role| format!("{name}<br/>{role}"));
             let _ = writeln!(text, "        {id}[\"{}\"]", label.replace('"', "#quot;"));
             seats.push(id);
         }
@@ -108,8 +109,15 @@ fn sees(sees: Sees) -> &'static str {
     }
 }
 
+fn member_name(member: &Member) -> String {
+    match &member.author {
+        Author::Model(name) => name.clone(),
+        Author::Topology(inner) => format!("topology {}", inner.name()),
+    }
+}
+
 fn member_line(member: &Member) -> String {
-    let mut line = member.model.clone();
+    let mut line = member_name(member);
     if member.samples.get() > 1 {
         let _ = write!(line, " × {}", member.samples.get());
     }

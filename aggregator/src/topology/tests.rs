@@ -206,3 +206,65 @@ mod properties {
         }
     }
 }
+
+/// A topology `name` of one propose stage with these members.
+fn proposing(name: &str, members: &str) -> String {
+    format!(
+        "[[topologies.{name}.stages]]\nkind = \"propose\"\nmembers = [{members}]\n\
+         [[topologies.{name}.stages]]\nkind = \"synthesize\"\nmember = {{ model = \"s\" }}\n"
+    )
+}
+
+#[test]
+fn a_topology_may_be_a_member_of_another_wherever_it_stands_in_the_file() {
+    let outer = proposing("outer", r#"{ topology = "inner", samples = 2 }, { model = "a" }, { topology = "single" }"#);
+    let inner = proposing("inner", r#"{ model = "b", samples = 3 }"#);
+    let read = from_toml(&format!("{outer}{inner}"), &Known::default()).unwrap();
+    let outer = read.get("outer").unwrap();
+    assert_eq!(outer.depth(), 1);
+    // Twice three drafts and a synthesis, one model, one call of `single`, and the answer.
+    assert_eq!(outer.calls(), 2 * 4 + 1 + 1 + 1);
+    assert_eq!(outer.models().into_iter().collect::<Vec<_>>(), ["a", "b", "qwen2.5-coder-0.5b-instruct", "s"]);
+}
+
+#[test]
+fn topologies_that_cannot_stand_in_one_another_are_told() {
+    check_one(&proposing("t", r#"{ topology = "moo" }"#), "unknown topology \"moo\": did you mean \"moa\"?");
+    check_one(&proposing("t", r#"{ topology = "moa", model = "a" }"#), "a model or a topology, not both");
+    let ring = proposing("a", r#"{ topology = "b" }"#) + &proposing("b", r#"{ topology = "a" }"#);
+    let found = mistakes(&ring, &Known::default());
+    assert!(found.iter().any(|mistake| mistake.contains("would be a member of itself")), "{found:#?}");
+    let mut deep = proposing("l0", r#"{ model = "a" }"#);
+    for level in 1..=MAX_DEPTH + 1 {
+        deep += &proposing(&format!("l{level}"), &format!("{{ topology = \"l{}\" }}", level - 1));
+    }
+    check_one(&deep, "topologies stand 4 deep in it: at most 3 may");
+    let many = proposing("many", r#"{ model = "a", samples = 16 }, { model = "a", samples = 16 }"#);
+    let wide = many + &proposing("wide", r#"{ topology = "many", samples = 16 }"#);
+    check_one(&wide, "up to 529 calls");
+    let judged =
+        proposing("t", r#"{ model = "a" }"#).replace(r#"{ model = "s" }"#, r#"{ model = "s", topology = "moa" }"#);
+    check_one(&judged, "only a member that writes drafts may be a topology");
+}
+
+#[test]
+fn a_request_may_change_who_sits_and_keeps_roles_and_rules() {
+    let text = proposing("t", r#"{ model = "a", role = "critic", samples = 2 }, { model = "b", temperature = 0.1 }"#);
+    let read = from_toml(&text.replace("members", "quorum = 3\nmembers"), &Known::default()).unwrap();
+    let topology = read.get("t").unwrap();
+    let change = |proposers: &[&str], synthesizer: Option<&str>, quorum| {
+        let proposers = proposers.iter().map(|name| (*name).to_owned()).collect();
+        topology.with(&Overrides { proposers, synthesizer: synthesizer.map(str::to_owned), quorum })
+    };
+    let changed = change(&["x", "y"], Some("z"), None).unwrap();
+    assert_eq!(changed.models().into_iter().collect::<Vec<_>>(), ["x", "y", "z"]);
+    let Stage::Propose(propose) = &changed.stages()[0] else { panic!("{changed:?}") };
+    assert_eq!((propose.seats(), propose.quorum.get()), (2, 2), "a quorum shrinks with the seats");
+    assert_eq!(propose.members[0].role.as_ref().unwrap().name, "critic");
+    assert_eq!(propose.members[1].sampling.temperature.unwrap().get(), 0.1);
+    assert!(change(&["x"], None, Some(2)).unwrap_err().to_string().contains("quorum of 2 is impossible with 1"));
+    assert_eq!(change(&[""], None, None), Err(Impossible::Nameless));
+    let single = Topologies::builtin();
+    let none = single.get("single").unwrap().with(&Overrides { quorum: Some(1), ..Overrides::default() });
+    assert!(none.unwrap_err().to_string().contains("has no propose stage: leave overrides.quorum out"));
+}

@@ -61,8 +61,8 @@ impl From<v1::RunStarted> for RunStarted {
 
 impl From<v1::MemberStarted> for MemberStarted {
     fn from(started: v1::MemberStarted) -> Self {
-        let v1::MemberStarted { stage, seat, node, model, role } = started;
-        Self { at: at(stage, seat), node, model, role }
+        let v1::MemberStarted { stage, seat, node, model, role, nested_run_id } = started;
+        Self { at: at(stage, seat), node, model, role, nested_run_id }
     }
 }
 

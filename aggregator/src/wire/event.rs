@@ -54,8 +54,8 @@ impl From<RunStarted> for v1::RunStarted {
 
 impl From<MemberStarted> for v1::MemberStarted {
     fn from(started: MemberStarted) -> Self {
-        let MemberStarted { at, node, model, role } = started;
-        Self { stage: small(at.stage), seat: small(at.seat), node, model, role }
+        let MemberStarted { at, node, model, role, nested_run_id } = started;
+        Self { stage: small(at.stage), seat: small(at.seat), node, model, role, nested_run_id }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use synod_proto::v1;
 
+use super::small;
 use crate::{
     error::Error,
     runs::Question,
-    topology::{MaxTokens, OutOfRange, RepetitionPenalty, Sampling, Share, Temperature, TopK},
+    topology::{MaxTokens, OutOfRange, Overrides, RepetitionPenalty, Sampling, Share, Temperature, TopK},
 };
 
 /// The most stop strings of a request, and the most bytes of one.
@@ -19,6 +20,7 @@ impl TryFrom<v1::AskRequest> for Question {
         Ok(Self {
             messages: request.messages.into_iter().map(|message| (message.role, message.content)).collect(),
             topology: request.topology,
+            overrides: request.overrides.map(Into::into).unwrap_or_default(),
             sampling: request.sampling.unwrap_or_default().try_into()?,
             run_id: request.run_id,
             ignore_end: request.ignore_end,
@@ -33,10 +35,25 @@ impl From<Question> for v1::AskRequest {
         Self {
             messages: question.messages.into_iter().map(message).collect(),
             topology: question.topology,
+            overrides: Some(question.overrides).filter(|overrides| !overrides.is_empty()).map(Into::into),
             sampling: Some((&question.sampling).into()),
             run_id: question.run_id,
             ignore_end: question.ignore_end,
         }
+    }
+}
+
+impl From<v1::Overrides> for Overrides {
+    fn from(overrides: v1::Overrides) -> Self {
+        let v1::Overrides { proposers, synthesizer, quorum } = overrides;
+        Self { proposers, synthesizer, quorum: quorum.map(|quorum| quorum as usize) }
+    }
+}
+
+impl From<Overrides> for v1::Overrides {
+    fn from(overrides: Overrides) -> Self {
+        let Overrides { proposers, synthesizer, quorum } = overrides;
+        Self { proposers, synthesizer, quorum: quorum.map(small) }
     }
 }
 

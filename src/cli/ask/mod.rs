@@ -10,7 +10,7 @@ use clap::Args;
 use futures::StreamExt;
 use synod_aggregator::{
     Client, Error, ErrorCode, Question,
-    topology::{MaxTokens, Sampling, Temperature},
+    topology::{MaxTokens, Overrides, Sampling, Temperature},
 };
 
 use super::{Context, topology::named, up};
@@ -32,6 +32,7 @@ cluster is started for it, and missing models are fetched.
 Examples:
   synod ask 'Why do leaves change colour in autumn?'
   synod ask --show --topology moa-3 'Explain what a hash table is.'
+  synod ask --proposers smollm2-135m-instruct,gemma-3-270m --quorum 1 'What is a monad?'
   synod ask --json --seed 7 'Name three prime numbers.' | jq -r .answer";
 
 /// Ask a question of several models and get one answer
@@ -41,6 +42,15 @@ pub(crate) struct Ask {
     /// A name from `synod topology list`
     #[arg(long, value_name = "NAME")]
     topology: Option<String>,
+    /// Models that draft, a seat each, in place of the topology's own
+    #[arg(long, value_name = "MODEL", value_delimiter = ',')]
+    proposers: Vec<String>,
+    /// The model that writes the answer, in place of the topology's own
+    #[arg(long, value_name = "MODEL")]
+    synthesizer: Option<String>,
+    /// How many usable drafts are enough
+    #[arg(long, value_name = "N")]
+    quorum: Option<usize>,
     /// A running aggregator
     #[arg(long, value_name = "URL", env = "SYNOD_ENDPOINT")]
     endpoint: Option<String>,
@@ -108,11 +118,16 @@ fn question(ask: &Ask) -> Result<Question, Failure> {
     Ok(Question {
         messages: system.chain([("user".to_owned(), ask.question.clone())]).collect(),
         topology: ask.topology.clone().unwrap_or_default(),
+        overrides: overrides(ask),
         sampling,
         run_id: String::new(),
         ignore_end: false,
         deadline: ask.timeout.map(Duration::from_secs),
     })
+}
+
+fn overrides(ask: &Ask) -> Overrides {
+    Overrides { proposers: ask.proposers.clone(), synthesizer: ask.synthesizer.clone(), quorum: ask.quorum }
 }
 
 /// To a running aggregator if there is one, else to one of our own.
@@ -129,7 +144,9 @@ async fn connect(ask: &Ask, view: &View, context: &Context) -> Result<(Client, O
     }
     let config = context.layers().load()?;
     let topologies = topologies::read(&config)?;
-    let models = named(&topologies, ask.topology.as_deref())?.models();
+    let topology = named(&topologies, ask.topology.as_deref())?.with(&overrides(ask));
+    let topology = topology.map_err(|wrong| Failure::new(ExitCode::Usage, wrong.to_string()))?;
+    let models = topology.models();
     // Ports of the moment: the call disturbs nobody, and nobody disturbs it.
     let specs: Vec<_> = up::nodes(&config, models.into_iter())
         .into_iter()

@@ -53,6 +53,9 @@ pub(super) struct Stage {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Member {
     pub(super) node: String,
+    /// The run of the topology that wrote in place of a model.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    nested_run_id: String,
     pub(super) model: String,
     pub(super) role: String,
     text: String,
@@ -89,6 +92,7 @@ impl Record {
             Event::MemberStarted(started) => {
                 if let Some(member) = self.member(started.at) {
                     (member.node, member.model, member.role) = (started.node, started.model, started.role);
+                    member.nested_run_id = started.nested_run_id;
                 }
             }
             Event::MemberFinished(finished) => {

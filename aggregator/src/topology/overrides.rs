@@ -1,0 +1,100 @@
+//! A topology with other members, for one request.
+
+use super::{Author, MAX_SEATS, Member, Propose, Quorum, Samples, Stage, Topology, sampling::OutOfRange};
+
+/// What a request changes of a topology; what is empty stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Models that draft, a seat each, in place of the members of every propose stage. Roles and sampling stay with the
+    /// places: the first model takes those of the first member, and so on, from the start again where there are more.
+    pub proposers: Vec<String>,
+    /// The model that writes the answer.
+    pub synthesizer: Option<String>,
+    /// How many usable drafts are enough in every propose stage.
+    pub quorum: Option<usize>,
+}
+
+/// A change that cannot be made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Impossible {
+    /// A model without a name.
+    #[error("overrides name a model \"\": name one that a node hosts")]
+    Nameless,
+    /// More models than seats may be.
+    #[error("overrides.proposers: {0}")]
+    Seats(#[source] OutOfRange),
+    /// A stage cannot give so many drafts.
+    #[error("overrides.quorum: {0}")]
+    Quorum(#[from] super::quorum::ImpossibleQuorum),
+    /// There is no such stage.
+    #[error("topology {topology} has no {stage} stage: leave overrides.{field} out")]
+    NoStage {
+        /// The topology.
+        topology: String,
+        /// The kind that is missing.
+        stage: &'static str,
+        /// What was to be changed.
+        field: &'static str,
+    },
+}
+
+impl Overrides {
+    /// Whether everything stays as it is.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Topology {
+    /// This topology with the changes.
+    pub fn with(&self, overrides: &Overrides) -> Result<Self, Impossible> {
+        let Overrides { proposers, synthesizer, quorum } = overrides;
+        if proposers.iter().chain(synthesizer).any(|name| name.trim().is_empty()) {
+            return Err(Impossible::Nameless);
+        }
+        if proposers.len() > MAX_SEATS {
+            return Err(Impossible::Seats(OutOfRange::new(proposers.len(), "at most 64 models")));
+        }
+        let has = |kind| self.stages.iter().any(|stage| stage.kind() == kind);
+        let missing = |stage, field| Impossible::NoStage { topology: self.name.clone(), stage, field };
+        if !proposers.is_empty() && !has("propose") {
+            return Err(missing("propose", "proposers"));
+        }
+        if quorum.is_some() && !has("propose") {
+            return Err(missing("propose", "quorum"));
+        }
+        if synthesizer.is_some() && !has("synthesize") {
+            return Err(missing("synthesize", "synthesizer"));
+        }
+        let mut changed = self.clone();
+        for stage in &mut changed.stages {
+            match stage {
+                Stage::Propose(propose) => propose.change(proposers, *quorum)?,
+                Stage::Synthesize(synthesize) => {
+                    if let Some(model) = synthesizer {
+                        synthesize.member.author = Author::Model(model.clone());
+                    }
+                }
+                Stage::Select(_) | Stage::Gate(_) => {}
+            }
+        }
+        Ok(changed)
+    }
+}
+
+impl Propose {
+    fn change(&mut self, models: &[String], quorum: Option<usize>) -> Result<(), Impossible> {
+        if !models.is_empty() {
+            let places = self.members.iter().cycle();
+            let member = |(model, place): (&String, &Member)| Member {
+                author: Author::Model(model.clone()),
+                samples: Samples::ONE,
+                ..place.clone()
+            };
+            self.members = models.iter().zip(places).map(member).collect();
+        }
+        let seats = self.seats();
+        self.quorum = Quorum::try_new(quorum.unwrap_or_else(|| self.quorum.get().min(seats)), seats)?;
+        Ok(())
+    }
+}
