@@ -1,5 +1,7 @@
 //! `Generate`: admit a sequence, write its prompt as the parts come, pass its events on.
 
+use std::sync::Arc;
+
 use futures::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 use synod_models::{
     engine::{Engine, PromptWriter, Sequence},
@@ -15,6 +17,7 @@ use crate::{
     prompt::{Assembly, Completed, Part, whole},
     request::{Order, check_bytes, response, responses},
     service::ServiceLimits,
+    speed::Speed,
     status::{NodeError, shorten},
 };
 
@@ -22,6 +25,8 @@ use crate::{
 pub(crate) struct Admitted {
     sequence: Sequence,
     prompt: Prompt,
+    /// Where it tells how long it took.
+    speed: Arc<Speed>,
 }
 
 /// Reads the first message and takes a place in its model's queue: whoever is refused is refused before any work.
@@ -33,6 +38,7 @@ pub(crate) async fn admit(
     let start = first(requests.message().await?)?;
     let Order { model, run_id, messages, options, quoted_parts } = Order::try_new(start, limits)?;
     let engine = host.engine(&model)?.clone();
+    let speed = Arc::clone(host.speed(&model)?);
     let max_tokens = options.max_tokens;
     let sequence = match &options.grammar {
         None => engine.open(options)?,
@@ -44,7 +50,8 @@ pub(crate) async fn admit(
     };
     let run_id = shorten(&run_id);
     tracing::debug!(model, run_id, "sequence opened");
-    Ok(Admitted { sequence, prompt: Prompt { engine, messages, max_tokens, quoted_parts, assembly: None } })
+    let prompt = Prompt { engine, messages, max_tokens, quoted_parts, assembly: None };
+    Ok(Admitted { sequence, prompt, speed })
 }
 
 fn first(request: Option<GenerateRequest>) -> Result<GenerateStart, NodeError> {
@@ -62,7 +69,7 @@ pub(crate) fn respond(
     requests: Streaming<GenerateRequest>,
     limits: ServiceLimits,
 ) -> BoxStream<'static, Result<GenerateResponse, Status>> {
-    let Admitted { sequence: Sequence { prompt: writer, events }, prompt } = admitted;
+    let Admitted { sequence: Sequence { prompt: writer, events }, prompt, speed } = admitted;
     let written = async move {
         let accepted = write(prompt, requests, writer, &limits).await?;
         let events = events.flat_map(|event| match event {
@@ -72,7 +79,12 @@ pub(crate) fn respond(
         let accepted = response(generate_response::Event::Accepted(accepted));
         Ok::<_, Status>(stream::once(future::ready(Ok(accepted))).chain(events))
     };
-    stream::once(written).try_flatten().boxed()
+    let measure = move |response: &GenerateResponse| {
+        if let Some(generate_response::Event::Finished(finished)) = &response.event {
+            speed.add(finished);
+        }
+    };
+    stream::once(written).try_flatten().inspect_ok(measure).boxed()
 }
 
 /// Writes the prompt as its parts come, until the request's end.

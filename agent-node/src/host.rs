@@ -16,6 +16,7 @@ use synod_proto::v1;
 
 use crate::{
     embed::EmbedQueue,
+    speed::Speed,
     status::{NodeError, shorten},
 };
 
@@ -158,6 +159,11 @@ impl Host {
         }
     }
 
+    /// Where calls of that model tell how long they took.
+    pub(crate) fn speed(&self, name: &str) -> Result<&Arc<Speed>, NodeError> {
+        Ok(&self.find(name)?.speed)
+    }
+
     fn find(&self, name: &str) -> Result<&Hosted, NodeError> {
         let unknown =
             || NodeError::UnknownModel { name: shorten(name), hosted: self.names().map(str::to_owned).collect() };
@@ -174,6 +180,7 @@ struct Hosted {
     kind: Kind,
     sha256: String,
     model: Model,
+    speed: Arc<Speed>,
 }
 
 enum Model {
@@ -202,7 +209,7 @@ impl Hosted {
                 Model::Encoder(Encoder { embedder: Arc::new(embedder), queue })
             }
         };
-        Ok(Self { kind, sha256, model })
+        Ok(Self { kind, sha256, model, speed: Arc::default() })
     }
 
     fn size_bytes(&self) -> u64 {
@@ -237,6 +244,8 @@ impl Hosted {
             queued: wire(queued),
             max_running: wire(max_running),
             max_queued: wire(max_queued),
+            prefill_tok_s: self.speed.measured().prefill,
+            decode_tok_s: self.speed.measured().decode,
         }
     }
 }

@@ -13,6 +13,7 @@ mod register;
 mod request;
 mod serve;
 mod service;
+mod speed;
 mod status;
 mod stream;
 

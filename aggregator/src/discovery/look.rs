@@ -96,7 +96,8 @@ fn record(entry: &Entry, seen: Seen) {
 fn announced(model: &synod_proto::v1::HostedModel) -> (String, Announced) {
     let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let busy = size(model.running).saturating_add(size(model.queued));
-    (model.name.clone(), Announced { busy, max_running: size(model.max_running) })
+    let (prefill_tok_s, decode_tok_s) = (model.prefill_tok_s, model.decode_tok_s);
+    (model.name.clone(), Announced { busy, max_running: size(model.max_running), prefill_tok_s, decode_tok_s })
 }
 
 fn give_up(entry: &Entry, error: String) {

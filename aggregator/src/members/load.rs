@@ -28,12 +28,16 @@ const FULL: Duration = Duration::from_secs(1);
 const TRUST: f64 = 0.8;
 
 /// What a node says of a model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Announced {
     /// Sequences that decode or wait, whoever asked for them.
     pub(crate) busy: usize,
     /// Sequences that decode together; 0 where it does not say.
     pub(crate) max_running: usize,
+    /// Prompt tokens a second; 0 where it does not say.
+    pub(crate) prefill_tok_s: f64,
+    /// Tokens written a second; 0 where it does not say.
+    pub(crate) decode_tok_s: f64,
 }
 
 /// See the module.
@@ -75,6 +79,7 @@ impl Load {
         let mut state = self.lock();
         state.others = announced.busy.saturating_sub(state.in_flight);
         state.max_running = announced.max_running;
+        state.speed.announced(announced.prefill_tok_s, announced.decode_tok_s);
     }
 
     /// It is back after it was away.
@@ -282,11 +287,11 @@ mod tests {
     async fn what_a_node_announces_counts_beside_our_own_calls_and_not_twice() {
         let load = load();
         let leases = [lease(&load, false), lease(&load, false)];
-        load.announced(Announced { busy: 5, max_running: 4 });
+        load.announced(Announced { busy: 5, max_running: 4, ..Announced::default() });
         assert_eq!(load.lock().busy(), 5);
         drop(leases);
         assert_eq!(load.lock().busy(), 3, "those of others");
-        load.announced(Announced { busy: 1, max_running: 4 });
+        load.announced(Announced { busy: 1, max_running: 4, ..Announced::default() });
         assert_eq!(load.lock().busy(), 1);
     }
 

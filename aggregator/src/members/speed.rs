@@ -53,6 +53,13 @@ impl Speed {
         }
     }
 
+    /// What the node itself measured, in tokens a second, as long as nothing is known from calls of ours.
+    pub(super) fn announced(&mut self, prefill_tok_s: f64, decode_tok_s: f64) {
+        let seconds = |tok_s: f64| (tok_s.is_finite() && tok_s > 0.0).then(|| 1.0 / tok_s);
+        self.read = self.read.or(seconds(prefill_tok_s));
+        self.write = self.write.or(seconds(decode_tok_s));
+    }
+
     /// The node took at least this long for a prompt, and had not begun to write.
     pub(super) fn at_least(&mut self, read: usize, waited: Duration, beside: usize) {
         let seconds = waited.as_secs_f64() / (read as f64).max(1.0) / slowdown(beside);
@@ -128,6 +135,16 @@ mod tests {
     fn what_says_nothing_is_not_counted() {
         check(measured(&[Measured { queued: true, ..CALL }]), ASSUMED.read, 0.1);
         check(measured(&[Measured { read: 0, written: 1, ..CALL }]), ASSUMED.read, ASSUMED.write);
+    }
+
+    #[test]
+    fn what_a_node_says_of_itself_counts_until_it_was_asked() {
+        let mut speed = Speed::default();
+        speed.announced(0.0, f64::NAN);
+        assert_eq!(speed.or(Seconds::ASSUMED), Seconds::ASSUMED);
+        speed.announced(1000.0, 50.0);
+        speed.announced(1.0, 1.0);
+        assert_eq!(speed.or(Seconds::ASSUMED), Seconds { read: 0.001, write: 0.02 });
     }
 
     #[test]

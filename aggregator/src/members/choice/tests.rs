@@ -109,7 +109,7 @@ async fn a_measured_faster_node_is_preferred_until_its_queue_outweighs_it() {
         tokio::time::advance(Duration::from_secs(seconds)).await;
         lease.answered(None, first, Usage { prompt_tokens: 0, completion_tokens: 101, cached_prompt_tokens: 0 });
     }
-    hosts[1].load.announced(crate::members::Announced { busy: 0, max_running: 2 });
+    hosts[1].load.announced(crate::members::Announced { busy: 0, max_running: 2, ..Default::default() });
     let question = call("m", "Why?");
     let mut leases = Vec::new();
     let mut node = || {
@@ -125,7 +125,7 @@ async fn a_measured_faster_node_is_preferred_until_its_queue_outweighs_it() {
 #[tokio::test(start_paused = true)]
 async fn what_a_node_announces_counts_before_anything_is_measured() {
     let (chooser, hosts) = (chooser(), hosts(2));
-    hosts[0].load.announced(crate::members::Announced { busy: 6, max_running: 4 });
+    hosts[0].load.announced(crate::members::Announced { busy: 6, max_running: 4, ..Default::default() });
     assert!((0..3).all(|_| take(&chooser, &hosts, &call("m", "Why?")).0 == 1));
 }
 
