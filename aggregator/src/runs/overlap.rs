@@ -11,8 +11,9 @@ use crate::{
     topology::Overlap,
 };
 
-/// A piece of a draft is sent once so many bytes of it are new: each costs a message.
-const PIECE_BYTES: usize = 48;
+/// A piece of a draft is sent once so many bytes of it are new: each costs a message, and few tokens at a time cost the
+/// node more than many.
+const PIECE_BYTES: usize = 256;
 
 /// Writes a synthesis prompt from drafts under way. Whatever it has written is the beginning of the prompt that the
 /// finished drafts make; where that cannot be, because a draft is lost half read, it gives up.
