@@ -1,7 +1,8 @@
 //! What the aggregator itself costs: scripted nodes, an aggregator and its callers, a process each, over loopback gRPC.
 //!
 //! `cargo bench -p synod-aggregator --bench load` prints one JSON document. Eight nodes; three proposers and a synthesis
-//! a run, 20 deltas each, on a timetable of the nodes: what a run takes beyond two timetables is overhead.
+//! a run, 20 deltas each, on a timetable of the nodes: what a run takes beyond two timetables is overhead. Runs differ in
+//! pace and come one after the other, as they do where people ask.
 // clippy.toml allows these in tests, but does not see that a bench is one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -21,6 +22,10 @@ const LIMIT: usize = 1000;
 const BEYOND: usize = 500;
 const RATE: u32 = 200;
 const RATE_SPAN: Duration = Duration::from_secs(15);
+/// Between deltas, where runs are short.
+const FAST: Duration = Duration::from_millis(5);
+/// The same where many are to be in flight together.
+const SLOW: Duration = Duration::from_millis(200);
 
 #[tokio::main]
 async fn main() {
@@ -37,14 +42,14 @@ async fn measure() -> Value {
     let aggregator = Part::start("aggregator", &nodes.addresses);
     let callers = Callers::connect(&aggregator.addresses[0]).await;
     // The first calls open connections.
-    callers.at_rate(50, Duration::from_secs(2), 5).await;
-    let few = callers.at_rate(5, Duration::from_secs(10), 5).await;
+    callers.at_rate(50, Duration::from_secs(2), FAST).await;
+    let few = callers.at_rate(5, Duration::from_secs(10), FAST).await;
     let cpu = aggregator.cpu();
-    let at_rate = callers.at_rate(RATE, RATE_SPAN, 5).await;
+    let at_rate = callers.at_rate(RATE, RATE_SPAN, FAST).await;
     let cpu = aggregator.cpu() - cpu;
     let quiet = aggregator.resident_kib();
-    let (at_once, in_flight) = callers.at_once(LIMIT, 200, || aggregator.resident_kib()).await;
-    let storm = callers.beyond_the_limit(LIMIT, BEYOND, 200).await;
+    let (together, in_flight) = callers.together(LIMIT, SLOW, || aggregator.resident_kib()).await;
+    let storm = callers.beyond_the_limit(LIMIT, BEYOND, SLOW).await;
     let totals = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| outcome.total));
     let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(Outcome::overhead));
     json!({
@@ -56,10 +61,10 @@ async fn measure() -> Value {
             "overhead_ms": overheads(&at_rate),
             "cpu_ms_per_run": cpu.as_secs_f64() * 1e3 / at_rate.len() as f64,
         },
-        "at_once": {
-            "runs": at_once.len(),
-            "ended_once": ended_once(&at_once),
-            "overhead_ms": overheads(&at_once),
+        "together": {
+            "runs": together.len(),
+            "ended_once": ended_once(&together),
+            "overhead_ms": overheads(&together),
             "quiet_kib": quiet,
             "in_flight_kib": in_flight,
             "kib_per_run": in_flight.saturating_sub(quiet) as f64 / LIMIT as f64,
@@ -68,9 +73,10 @@ async fn measure() -> Value {
             "refused": storm.refusals.len(),
             "asked": BEYOND,
             "refusal_ms": quantiles(storm.refusals.iter().copied()),
+            "refusal_in_a_burst_ms": quantiles(storm.burst.iter().copied()),
             "accepted_ended_once": ended_once(&storm.accepted),
             "accepted_total_ms": totals(&storm.accepted),
-            "total_ms_without_storm": totals(&at_once),
+            "total_ms_without_storm": totals(&together),
         },
     })
 }

@@ -19,8 +19,8 @@ use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 const NODES: usize = 8;
 pub(crate) const DELTAS: u32 = 20;
-/// What stands before the milliseconds between deltas in a question.
-pub(crate) const PACE: &str = "pace-ms=";
+/// What stands before the microseconds between deltas in a question.
+pub(crate) const PACE: &str = "pace-us=";
 
 /// Serves all nodes of the bench.
 pub(crate) async fn serve_all() {
@@ -56,7 +56,7 @@ impl NodeService for Node {
             }
         }
         let digits = prompt.split(PACE).nth(1).unwrap_or_default().chars().take_while(char::is_ascii_digit);
-        let pace = Duration::from_millis(digits.collect::<String>().parse().unwrap_or(1));
+        let pace = Duration::from_micros(digits.collect::<String>().parse().unwrap_or(1000));
         let began = Instant::now();
         let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 50, cuts: Vec::new() });
         let deltas = stream::iter(1..=DELTAS).then(move |word| async move {

@@ -4,9 +4,15 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, future::join_all};
 use synod_aggregator::{Client, Error, ErrorCode, Question, events::Event};
-use tokio::time::{interval, sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{interval, sleep, sleep_until},
+};
 
 use crate::nodes::{DELTAS, PACE};
+
+/// Over which many callers come: nobody's thousand callers come in one instant.
+const ARRIVAL: Duration = Duration::from_secs(1);
 
 /// Connections that callers share: a server takes some 200 calls on each.
 const CONNECTIONS: usize = 16;
@@ -29,8 +35,10 @@ impl Outcome {
 /// What came of asking beyond the limit.
 pub(crate) struct Storm {
     pub(crate) accepted: Vec<Outcome>,
-    /// How long each refusal took.
+    /// How long each refusal took, of callers who came over a second.
     pub(crate) refusals: Vec<Duration>,
+    /// The same of callers who all came at once.
+    pub(crate) burst: Vec<Duration>,
 }
 
 pub(crate) struct Callers(Vec<Client>);
@@ -45,45 +53,62 @@ impl Callers {
     }
 
     /// So many runs a second, whether or not those before are done.
-    pub(crate) async fn at_rate(&self, rate: u32, span: Duration, pace_ms: u64) -> Vec<Outcome> {
+    pub(crate) async fn at_rate(&self, rate: u32, span: Duration, pace: Duration) -> Vec<Outcome> {
         let mut ticks = interval(Duration::from_secs(1) / rate);
         let mut runs = Vec::new();
         let began = Instant::now();
         while began.elapsed() < span {
             ticks.tick().await;
-            runs.push(tokio::spawn(run(self.client(runs.len()), pace_ms)));
+            runs.push(tokio::spawn(run(self.client(runs.len()), spread(pace, runs.len()))));
         }
-        join_all(runs).await.into_iter().map(|run| run.unwrap().unwrap()).collect()
+        all(runs).await
     }
 
-    /// All of them now; and what `look` says while they are in flight.
-    pub(crate) async fn at_once<T>(&self, runs: usize, pace_ms: u64, look: impl FnOnce() -> T) -> (Vec<Outcome>, T) {
-        let runs: Vec<_> = (0..runs).map(|at| tokio::spawn(run(self.client(at), pace_ms))).collect();
+    /// So many that all are in flight together; and what `look` says while they are.
+    pub(crate) async fn together<T>(&self, runs: usize, pace: Duration, look: impl FnOnce() -> T) -> (Vec<Outcome>, T) {
+        let runs = self.arrive(runs, pace).await;
         // In the middle of the second stage.
-        sleep(Duration::from_millis(pace_ms) * DELTAS * 3 / 2).await;
+        sleep((pace * DELTAS * 3 / 2).saturating_sub(ARRIVAL / 2)).await;
         let seen = look();
-        let outcomes = join_all(runs).await.into_iter().map(|run| run.unwrap().unwrap()).collect();
-        (outcomes, seen)
+        (all(runs).await, seen)
     }
 
-    /// Fills the aggregator, and then asks more of it.
-    pub(crate) async fn beyond_the_limit(&self, limit: usize, beyond: usize, pace_ms: u64) -> Storm {
-        let accepted: Vec<_> = (0..limit).map(|at| tokio::spawn(run(self.client(at), pace_ms))).collect();
-        // In the middle of the first stage.
-        sleep(Duration::from_millis(pace_ms) * DELTAS / 2).await;
-        let mut refusals = Vec::new();
-        for at in 0..beyond {
-            let began = Instant::now();
-            match run(self.client(at), pace_ms).await {
-                Err(error) if error.code == ErrorCode::Overloaded && error.retry_after.is_some() => {
-                    refusals.push(began.elapsed());
-                }
-                Err(error) => panic!("refused for another reason: {error}"),
-                Ok(_) => panic!("let in beyond the limit"),
-            }
+    /// Fills the aggregator, and then asks more of it: over a second, and as many again in one instant.
+    pub(crate) async fn beyond_the_limit(&self, limit: usize, beyond: usize, pace: Duration) -> Storm {
+        let accepted = self.arrive(limit, pace).await;
+        // The first stage goes on for a while.
+        let refusals = self.refusals(beyond, ARRIVAL).await;
+        let burst = self.refusals(beyond, Duration::ZERO).await;
+        Storm { accepted: all(accepted).await, refusals, burst }
+    }
+
+    /// Begins runs one after the other, each a little faster or slower than the others.
+    async fn arrive(&self, runs: usize, pace: Duration) -> Vec<JoinHandle<Result<Outcome, Error>>> {
+        let began = Instant::now();
+        let mut begun = Vec::new();
+        for at in 0..runs {
+            sleep_until((began + place(at, runs, ARRIVAL)).into()).await;
+            begun.push(tokio::spawn(run(self.client(at), spread(pace, at))));
         }
-        let accepted = join_all(accepted).await.into_iter().map(|run| run.unwrap().unwrap()).collect();
-        Storm { accepted, refusals }
+        begun
+    }
+
+    /// How long each of so many callers, who come within a span, waits for the word that there is no room.
+    async fn refusals(&self, callers: usize, span: Duration) -> Vec<Duration> {
+        let began = Instant::now();
+        let asking = (0..callers).map(|at| {
+            let client = self.client(at);
+            tokio::spawn(async move {
+                sleep_until((began + place(at, callers, span)).into()).await;
+                let asked = Instant::now();
+                match run(client, Duration::from_millis(1)).await {
+                    Err(error) if error.code == ErrorCode::Overloaded && error.retry_after.is_some() => asked.elapsed(),
+                    Err(error) => panic!("refused for another reason: {error}"),
+                    Ok(_) => panic!("let in beyond the limit"),
+                }
+            })
+        });
+        join_all(asking.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
     }
 
     fn client(&self, at: usize) -> Client {
@@ -91,9 +116,23 @@ impl Callers {
     }
 }
 
-async fn run(mut client: Client, pace_ms: u64) -> Result<Outcome, Error> {
+async fn all(runs: Vec<JoinHandle<Result<Outcome, Error>>>) -> Vec<Outcome> {
+    join_all(runs).await.into_iter().map(|run| run.unwrap().unwrap()).collect()
+}
+
+/// When one of so many comes, within a span.
+fn place(at: usize, of: usize, span: Duration) -> Duration {
+    span.mul_f64(at as f64 / of as f64)
+}
+
+/// A tenth faster to a tenth slower: runs that begin together would else write together to their end.
+fn spread(pace: Duration, at: usize) -> Duration {
+    pace.mul_f64(0.9 + 0.2 * (at * 37 % 100) as f64 / 100.0)
+}
+
+async fn run(mut client: Client, pace: Duration) -> Result<Outcome, Error> {
     let began = Instant::now();
-    let mut events = client.ask(Question::new(format!("Why? {PACE}{pace_ms}"))).await?;
+    let mut events = client.ask(Question::new(format!("Why? {PACE}{}", pace.as_micros()))).await?;
     let (mut finished, mut failed) = (0, 0);
     while let Some(event) = events.next().await {
         match event? {
@@ -102,5 +141,5 @@ async fn run(mut client: Client, pace_ms: u64) -> Result<Outcome, Error> {
             _ => {}
         }
     }
-    Ok(Outcome { finished, failed, total: began.elapsed(), pace: Duration::from_millis(pace_ms) })
+    Ok(Outcome { finished, failed, total: began.elapsed(), pace })
 }

@@ -3,7 +3,10 @@
 use std::{pin::pin, time::Duration};
 
 use futures::StreamExt;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::{
+    task::consume_budget,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{
     Call, Cut, EventStream, MemberEvent, Picked, Usage,
@@ -21,8 +24,6 @@ pub(super) struct Opened {
     text: String,
     tokens: u32,
     first_text: Instant,
-    /// It had nothing to write.
-    finished: Option<Finished>,
 }
 
 /// How an answer ended.
@@ -33,7 +34,7 @@ struct Finished {
     margin: Option<f64>,
 }
 
-/// Makes the call and waits for its first text, or for its end without one.
+/// Makes the call and waits for its first text; without one it has failed.
 pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Lost> {
     let Seat { nodes, call, policy, .. } = seat;
     let side = Side { node: &picked.node, call, committed: false };
@@ -49,26 +50,29 @@ pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Los
     loop {
         let next = tokio::select! {
             biased;
-            next = events.next() => next,
             () = &mut late => return Err(too_slow()),
+            next = next(&mut events) => next,
         };
-        let (text, finished) = match side.understand(next)? {
-            MemberEvent::Accepted { prompt_tokens, cuts } => {
-                accepted = Some((prompt_tokens, cuts));
-                continue;
-            }
+        match side.understand(next)? {
+            MemberEvent::Accepted { prompt_tokens, cuts } => accepted = Some((prompt_tokens, cuts)),
             MemberEvent::Delta { text, tokens: more } => {
                 tokens = tokens.saturating_add(more);
-                (text, None)
+                if !text.is_empty() {
+                    return Ok(Opened { events, accepted, text, tokens, first_text: Instant::now() });
+                }
             }
-            MemberEvent::Finished { finish_reason, usage, mean_logprob, margin } => {
-                (String::new(), Some(Finished { finish_reason, usage, mean_logprob, margin }))
+            MemberEvent::Finished { .. } => {
+                return Err(side.failed(Error::new(ErrorCode::MemberFailed, "it wrote nothing")));
             }
-        };
-        if !text.is_empty() || finished.is_some() {
-            return Ok(Opened { events, accepted, text, tokens, first_text: Instant::now(), finished });
         }
     }
+}
+
+/// The next event, with room for others in between: the limits of a node that talks without end would else never be
+/// looked at, since its next event is always there.
+async fn next(events: &mut EventStream) -> Option<Result<MemberEvent, Error>> {
+    consume_budget().await;
+    events.next().await
 }
 
 /// Passes when a call without a text is late. While its prompt is still being written it is not.
@@ -86,34 +90,35 @@ async fn late(call: &Call, policy: &Policy) {
 /// Reads the rest of it; with the answer, when its first text came.
 pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result<(Answered, Instant), Lost> {
     let Seat { call, policy, watch, started, .. } = seat;
-    let Opened { mut events, accepted, mut text, tokens, first_text, mut finished } = opened;
-    let side = Side { node, call, committed: !text.is_empty() };
+    let Opened { mut events, accepted, mut text, mut tokens, first_text } = opened;
+    let side = Side { node, call, committed: true };
     if let Some((prompt_tokens, cuts)) = accepted {
         watch.accepted(prompt_tokens, &cuts);
     }
-    if !text.is_empty() || tokens > 0 {
-        watch.delta(&text, tokens);
-    }
+    watch.delta(&text, tokens);
+    let mut last_text = first_text;
     let Finished { finish_reason, usage, mean_logprob, margin } = loop {
-        if let Some(finished) = finished.take() {
-            break finished;
-        }
-        if text.len() > policy.max_bytes {
-            let message = format!("it wrote more than the {} bytes allowed", policy.max_bytes);
-            return Err(side.failed(Error::new(ErrorCode::MemberFailed, message)));
-        }
-        let limit = call.deadline.min(Instant::now() + policy.idle);
-        let too_slow = |_| side.too_slow(&silent(policy.idle));
-        match side.understand(timeout_at(limit, events.next()).await.map_err(too_slow)?)? {
+        side.check_length(&text, tokens, policy)?;
+        let next = tokio::select! {
+            biased;
+            () = sleep_until(call.deadline.min(last_text + policy.idle)) => return Err(side.too_slow(&silent(policy.idle))),
+            next = next(&mut events) => next,
+        };
+        match side.understand(next)? {
             MemberEvent::Accepted { prompt_tokens, cuts } => watch.accepted(prompt_tokens, &cuts),
-            MemberEvent::Delta { text: more, tokens } => {
+            MemberEvent::Delta { text: more, tokens: written } => {
+                // An event that brings nothing is no sign of life.
+                if !more.is_empty() || written > 0 {
+                    last_text = Instant::now();
+                }
                 text.push_str(&more);
+                tokens = tokens.saturating_add(written);
                 if text.len() <= policy.max_bytes {
-                    watch.delta(&more, tokens);
+                    watch.delta(&more, written);
                 }
             }
             MemberEvent::Finished { finish_reason, usage, mean_logprob, margin } => {
-                finished = Some(Finished { finish_reason, usage, mean_logprob, margin });
+                break Finished { finish_reason, usage, mean_logprob, margin };
             }
         }
     };
@@ -145,6 +150,19 @@ impl Side<'_> {
             Some(Err(error)) => Err(self.failed(error)),
             None => Err(self.failed(Error::new(ErrorCode::MemberFailed, "it broke off without finishing"))),
         }
+    }
+
+    /// Fails a member that writes beyond what it was asked for: one that is well stops there.
+    fn check_length(&self, text: &str, tokens: u32, policy: &Policy) -> Result<(), Lost> {
+        let most = self.call.sampling.max_tokens.map_or(u32::MAX, |most| most.get());
+        let message = if text.len() > policy.max_bytes {
+            format!("it wrote more than the {} bytes allowed", policy.max_bytes)
+        } else if tokens > most {
+            format!("it wrote more than the {most} tokens that it was asked for")
+        } else {
+            return Ok(());
+        };
+        Err(self.failed(Error::new(ErrorCode::MemberFailed, message)))
     }
 
     fn failed(&self, error: Error) -> Lost {

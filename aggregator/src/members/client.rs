@@ -30,6 +30,10 @@ pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> 
     let mut margins = wire::Margins::default();
     let mut event = move |response: Result<_, Status>| match response {
         Ok(response) => wire::member_event(response, &mut margins).map(Ok),
+        // It is tonic on our side that says this, of an answer beyond the limit.
+        Err(status) if status.code() == Code::OutOfRange => {
+            Some(Err(Error::new(ErrorCode::MemberFailed, message(&status))))
+        }
         Err(status) => Some(Err(explain_late(&status, deadline, margin))),
     };
     Ok(response.into_inner().filter_map(move |response| std::future::ready(event(response))).boxed())
@@ -65,7 +69,11 @@ pub(crate) fn explain(status: &Status) -> Error {
     Error { code, message: message(status), retry_after }
 }
 
-/// The message with what caused it: "transport error" alone helps nobody.
+/// Characters of what a node says that an error repeats.
+const MESSAGE_CHARS: usize = 512;
+
+/// The message with what caused it: "transport error" alone helps nobody. A node's own words are not trusted to be short or
+/// printable.
 fn message(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut source = status.source();
@@ -76,7 +84,11 @@ fn message(status: &Status) -> String {
         }
         source = cause.source();
     }
-    if text.is_empty() { status.code().description().to_owned() } else { text }
+    if text.is_empty() {
+        return status.code().description().to_owned();
+    }
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(MESSAGE_CHARS).map(printable).collect()
 }
 
 /// Embeddings, one a text.

@@ -1,9 +1,9 @@
 //! One attempt of a seat: a call, and a second one to another node where the first is late. Who writes first is the one.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Call, Picked,
@@ -28,14 +28,14 @@ pub(super) async fn attempt(seat: &Seat<'_>, picked: Picked, tried: &mut Vec<Arc
     seat.watch.started(&picked.node);
     let mut race = Race { seat, openings: FuturesUnordered::new(), runners: Vec::new() };
     race.enter(picked);
-    let mut first = race.first(seat.nodes.hedge_after(&seat.call.model)).await;
+    let mut first = race.first(true).await;
     if first.is_none() {
         if let Some(second) = second(seat, tried) {
             tracing::debug!(run_id = seat.call.run_id, node = %second.node, model = seat.call.model, "asking a second node: the first is late");
             tried.push(Arc::clone(&second.node));
             race.enter(second);
         }
-        first = race.first(None).await;
+        first = race.first(false).await;
     }
     let nobody_ran = || Lost { error: Error::new(ErrorCode::Internal, "no call was made"), committed: false };
     let (picked, opened) = first.ok_or_else(nobody_ran)??;
@@ -73,21 +73,14 @@ impl<'c> Race<'c> {
         }));
     }
 
-    /// Who begins to write first, or the failure of the last; none where it is late before that.
-    async fn first(&mut self, late: Option<Duration>) -> Option<Result<(Arc<Picked>, Opened), Lost>> {
-        let call = self.seat.call;
-        let is_late = async {
-            let Some(late) = late else { return pending().await };
-            // Nobody is late before the prompt is complete.
-            call.parts.completed().await;
-            sleep(late).await;
-        };
-        tokio::pin!(is_late);
+    /// Who begins to write first, or the failure of the last; none where all are late before that, if that is of interest.
+    async fn first(&mut self, or_late: bool) -> Option<Result<(Arc<Picked>, Opened), Lost>> {
+        let mut late = pin!(late(self.seat));
         loop {
             let (picked, opened) = tokio::select! {
                 biased;
                 opening = self.openings.next() => opening?,
-                () = &mut is_late => return None,
+                () = &mut late, if or_late => return None,
             };
             match opened {
                 Ok(opened) => return Some(Ok((picked, opened))),
@@ -106,6 +99,16 @@ impl<'c> Race<'c> {
         drop(self.openings);
         self.runners.iter().filter(|runner| !Arc::ptr_eq(runner, winner)).for_each(|slower| slower.lease.outpaced());
     }
+}
+
+/// Passes when a call is later than is usual for its model, and at the latest when half of its time is gone: a rival needs
+/// the other half.
+async fn late(seat: &Seat<'_>) {
+    let Seat { call, nodes, .. } = seat;
+    // Nobody is late before the prompt is complete.
+    call.parts.completed().await;
+    let half = call.deadline.saturating_duration_since(Instant::now()) / 2;
+    sleep(nodes.hedge_after(&call.model).map_or(half, |usual| usual.min(half))).await;
 }
 
 /// What a failure says of a node.

@@ -1,10 +1,12 @@
 //! Short calls that decide: a judge asked about drafts under a grammar that lets it only decide.
 
+use regex::Regex;
+
 use super::{context::Context, events::At, propose::finished, watcher::Watcher};
 use crate::{
-    members::{Call, Grammar, Parts, answer},
+    members::{Answered, Call, Grammar, Parts, answer},
     prompts::{Filling, Message, Part, PromptError, Template},
-    stages::{Candidate, role},
+    stages::{Candidate, FinishReason, role},
     topology::{MaxTokens, Member, Sampling, Temperature},
 };
 
@@ -27,9 +29,13 @@ pub(super) async fn ask(
     let (messages, parts) = prompt.ok()?;
     let sampling = decisive(context, at, member);
     let call = context.call(member, messages, Parts::whole(parts), sampling);
-    let call = Call { grammar: Some(Grammar::Regex(regex)), ignore_end: false, ..call };
+    let call = Call { grammar: Some(Grammar::Regex(regex.clone())), ignore_end: false, ..call };
     let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
     match answer(context.nodes, &call, &context.policy, &watcher).await {
+        Ok(answered) if !decides(&answered, &regex) => {
+            context.lose(at, member.author.name(), "what it said is none of what it could".to_owned());
+            None
+        }
         Ok(answered) => {
             let text = answered.text.clone();
             context.log.member_finished(finished(at, answered));
@@ -40,6 +46,12 @@ pub(super) async fn ask(
             None
         }
     }
+}
+
+/// Whether a node kept to the grammar: one that lies need not. A ballot that was cut off counts as far as it goes.
+fn decides(answered: &Answered, regex: &str) -> bool {
+    let whole = Regex::new(&format!("^(?:{regex})$"));
+    answered.finish_reason == FinishReason::Length || whole.is_ok_and(|whole| whole.is_match(answered.text.trim()))
 }
 
 fn prompt(

@@ -1,6 +1,6 @@
 //! What a stage sees of its run, and how a run fails.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -44,7 +44,19 @@ impl Failed {
     }
 }
 
-impl Context<'_> {
+impl<'r> Context<'r> {
+    /// The same for a part of a run that has only so much of the time left.
+    pub(super) fn within(&self, share: Duration) -> Context<'r> {
+        let Self { shared, nodes, log, material, ref policy, top_logprobs, ignore_end, deadline } = *self;
+        let deadline = deadline.min(Instant::now() + share);
+        Context { shared, nodes, log, material, policy: policy.clone(), top_logprobs, ignore_end, deadline }
+    }
+
+    /// How much of the time is left.
+    pub(super) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// A call of a member in its plainest form.
     pub(super) fn call(&self, member: &Member, messages: Vec<Message>, parts: Parts, sampling: Sampling) -> Call {
         Call {

@@ -41,6 +41,8 @@ pub(super) enum Act {
     Hang,
     /// Writes for ever.
     Babble,
+    /// Writes this, then events without text for ever, as fast as they are read.
+    Flood(String),
 }
 
 /// Shorthand for an answer that comes at once.
@@ -160,6 +162,10 @@ impl Nodes for FakeNodes {
                 let (finish_reason, usage) = (FinishReason::Cancelled, Usage::default());
                 stream::iter([Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob: 0.0, margin: None })])
                     .boxed()
+            }
+            Act::Flood(text) => {
+                let nothing = MemberEvent::Delta { text: String::new(), tokens: 0 };
+                stream::iter([Ok(delta(&text))]).chain(stream::repeat(Ok(nothing))).boxed()
             }
             Act::Babble => stream::unfold((), |()| async {
                 sleep(Duration::from_millis(100)).await;

@@ -40,8 +40,7 @@ pub(super) async fn run(
 ) -> Result<Vec<Candidate>, Error> {
     let started = Instant::now();
     let (stage, rounds) = (place.stage, propose.rounds.get());
-    let remaining = context.deadline.saturating_duration_since(started);
-    let stage_deadline = started + budget::share(remaining, place.stages_left, propose.deadline);
+    let stage_deadline = started + budget::share(context.remaining(), place.stages_left, propose.deadline);
     let (mut answered, mut failed) = (0, 0);
     for round in 0..rounds {
         let now = Instant::now();

@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorCode},
     members::Policy,
     prompts::Conversation,
-    stages::{Candidate, FinishReason, Material, synthesize::script},
+    stages::{Candidate, FinishReason, Material, budget, synthesize::script},
     topology::{Overlap, Propose, Rounds, Sampling, Stage, Synthesize, Topology},
 };
 
@@ -95,9 +95,12 @@ impl Run {
         let stages = self.topology.stages();
         let mut stage = 0;
         while let Some(shape) = stages.get(stage) {
+            let stages_left = stages.len() - stage;
+            // Who decides slowly leaves time for the answer.
+            let in_share = || context.within(budget::share(context.remaining(), stages_left, None));
             match shape {
                 Stage::Propose(shape) => {
-                    let place = Place { stage, stages_left: stages.len() - stage };
+                    let place = Place { stage, stages_left };
                     let ahead = match stages.get(stage + 1) {
                         Some(Stage::Synthesize(next)) => {
                             self.feed(&context, stage, shape, next)?.map(|feed| (next, feed))
@@ -112,9 +115,9 @@ impl Run {
                 }
                 Stage::Select(shape) => {
                     let last = stage + 1 == stages.len();
-                    drafts = select::run(&context, stage, shape, drafts, last).await;
+                    drafts = select::run(&in_share(), stage, shape, drafts, last).await;
                 }
-                Stage::Gate(shape) => match gate::run(&context, stage, shape, drafts).await {
+                Stage::Gate(shape) => match gate::run(&in_share(), stage, shape, drafts).await {
                     Outcome::Stop(draft) => return Ok(self.answer_with(&draft)),
                     Outcome::GoOn(left, skipped) => {
                         drafts = left;

@@ -13,9 +13,9 @@ use crate::{
     error::{Error, ErrorCode},
     members::{Answered, Call, Lost, Parts, answer},
     stages::{
-        Candidate, FinishReason, Prompt, shuffled,
+        Candidate, FinishReason, Prompt, budget, shuffled,
         synthesize::{best, prompt, sampling},
-        usable::{is_loop, usable},
+        usable::usable,
     },
     topology::Synthesize,
 };
@@ -56,7 +56,10 @@ async fn in_windows(
             let all: Vec<Candidate> = carried.iter().chain(drafts).cloned().collect();
             return in_order(context, stage, synthesize, &all, &shown, seat, started).await;
         }
-        if let Some(synthesis) = between(context, stage, synthesize, &shown, seat).await {
+        // A window holds one draft less once a synthesis is carried on.
+        let windows_left = 1 + later.len().div_ceil(window.saturating_sub(1).max(1));
+        let share = context.within(budget::share(context.remaining(), windows_left, None));
+        if let Some(synthesis) = between(&share, stage, synthesize, &shown, seat).await {
             carried = Some(synthesis);
         }
         (left, seat) = (later, seat + 1);
@@ -190,8 +193,9 @@ fn conclude(
 
 fn accept(context: &Context<'_>, at: At, model: &str, quoted: &[(usize, usize)], answered: Answered) -> FinishReason {
     context.tell_cuts(at, model, quoted);
-    if is_loop(&answered.text) {
-        context.log.degrade(format!("the answer of {model} repeats itself"));
+    // It has been read by now: all that is left is to say so.
+    if let Err(why) = usable(&answered.text) {
+        context.log.degrade(format!("the answer of {model} is not usable: {why}"));
     }
     let finish_reason = answered.finish_reason;
     context.log.member_finished(finished(at, answered));

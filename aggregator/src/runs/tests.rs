@@ -46,6 +46,42 @@ member = { model = "s" }
 [[topologies.alone.stages]]
 kind = "synthesize"
 member = { model = "s" }
+[topologies.short]
+[[topologies.short.stages]]
+kind = "synthesize"
+member = { model = "s", max_tokens = 3 }
+[topologies.judged]
+deadline = "60s"
+[[topologies.judged.stages]]
+kind = "propose"
+members = [{ model = "a" }, { model = "b" }]
+[[topologies.judged.stages]]
+kind = "select"
+by = "judge"
+member = { model = "j" }
+[[topologies.judged.stages]]
+kind = "synthesize"
+member = { model = "s" }
+[topologies.gated]
+[[topologies.gated.stages]]
+kind = "propose"
+members = [{ model = "a" }, { model = "b" }]
+[[topologies.gated.stages]]
+kind = "gate"
+when = "judge"
+member = { model = "j" }
+[[topologies.gated.stages]]
+kind = "synthesize"
+member = { model = "s" }
+[topologies.windows]
+deadline = "60s"
+[[topologies.windows.stages]]
+kind = "propose"
+members = [{ model = "a" }, { model = "b" }, { model = "c" }]
+[[topologies.windows.stages]]
+kind = "synthesize"
+window = 2
+member = { model = "s" }
 "#;
 
 fn runner(nodes: &Arc<FakeNodes>, limits: Limits) -> Runner {
@@ -335,11 +371,70 @@ async fn an_answer_that_is_being_written_at_the_deadline_ends_as_deadline_exceed
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_synthesiser_is_given_up_and_another_node_asked() {
+async fn another_node_is_asked_once_half_of_the_time_brought_no_word() {
     let nodes = FakeNodes::new().node("n1", "s", [Act::Hang]).node("n2", "s", [say("awake")]);
-    let (ended, _) = run(nodes, topology("alone")).await;
+    let question = Question { deadline: Some(Duration::from_secs(8)), ..topology("alone") };
+    let (ended, _) = run(nodes, question).await;
     assert_eq!(ended.finished().answer, "awake");
-    assert_eq!(ended.took, Duration::from_secs(60));
+    assert!(!ended.finished().degraded && ended.took <= Duration::from_secs(4), "{:?}", ended.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_finishes_without_a_word_has_failed_and_another_is_asked() {
+    let nodes = FakeNodes::new().node("n1", "s", [say("")]).node("n2", "s", [say("from the second")]);
+    let (ended, _) = run(nodes, topology("alone")).await;
+    assert_eq!(ended.finished().answer, "from the second");
+    assert!(!ended.finished().degraded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_writes_more_than_it_was_asked_for_is_stopped_there() {
+    let (ended, _) = run(FakeNodes::new().node("n1", "s", [Act::Babble]), topology("short")).await;
+    let (failed, error) = ended.failed();
+    assert_eq!((error.code, failed.answer_so_far.as_str()), (ErrorCode::SynthesisLost, "blah blah blah blah "));
+    assert!(error.message.contains("more than the 3 tokens"), "{error}");
+}
+
+// In real time: paused time only moves while nobody works.
+#[tokio::test]
+async fn a_node_that_never_stops_sending_nothing_is_as_late_as_one_that_is_silent() {
+    let nodes = all_well().node("n2", "c", [Act::Flood(String::new())]).node("n2", "s", [Act::Flood("Well".into())]);
+    let question = Question { deadline: Some(Duration::from_millis(400)), ..question() };
+    let (ended, _) = run(nodes, question).await;
+    let (failed, error) = ended.failed();
+    assert_eq!((error.code, failed.answer_so_far.as_str()), (ErrorCode::DeadlineExceeded, "Well"));
+    assert_eq!(ended.lost().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_judge_that_hangs_leaves_time_for_the_answer() {
+    let (ended, nodes) = run(all_well().node("n1", "j", [Act::Hang]), topology("judged")).await;
+    assert_eq!(ended.finished().answer, "the one answer");
+    assert!(ended.finished().degraded && ended.took <= Duration::from_secs(30), "{:?}", ended.took);
+    assert_eq!(nodes.quoted("s").len(), 2, "all drafts go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_synthesis_between_that_hangs_leaves_time_for_the_next() {
+    let (ended, _) = run(all_well().node("n2", "s", [Act::Hang, say("the last")]), topology("windows")).await;
+    assert_eq!(ended.finished().answer, "the last");
+    assert!(ended.finished().degraded && ended.took <= Duration::from_secs(30), "{:?}", ended.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_judge_that_keeps_to_no_grammar_decides_nothing() {
+    for (topology_name, says) in [("judged", "1, because I say so"), ("gated", "perhaps")] {
+        let (ended, _) = run(all_well().node("n1", "j", [say(says)]), topology(topology_name)).await;
+        assert_eq!(ended.finished().answer, "the one answer");
+        let lost = &ended.lost()[0].error;
+        assert!(ended.finished().degraded && lost.contains("none of what it could"), "{lost}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_text_is_given_with_a_warning() {
+    let (ended, _) = run(all_well().node("n2", "s", [say("\u{1}\u{2}\u{3}")]), question()).await;
+    assert!(ended.finished().warnings[0].contains("is not text"), "{:?}", ended.finished().warnings);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,7 +42,7 @@ fn is_garbage(text: &str) -> bool {
 }
 
 /// The text ends in one unit over and over, and that is a third of it or more.
-pub(crate) fn is_loop(text: &str) -> bool {
+fn is_loop(text: &str) -> bool {
     let characters: Vec<char> = text.trim_end().chars().collect();
     let tail = &characters[characters.len().saturating_sub(WINDOW)..];
     let repeated = (1..=tail.len() / MIN_REPEATS).map(|period| repeated_by(tail, period)).max().unwrap_or(0);
