@@ -493,7 +493,7 @@ async fn overlapped(overlap: &str, nodes: FakeNodes) -> (Ended, Arc<FakeNodes>) 
 
 /// A text long enough to be read in pieces.
 fn long(name: &str) -> String {
-    (0..40).map(|n| format!("{name}{n} is a word, ")).collect::<String>() + "and that is all."
+    (0..200).map(|n| format!("{name}{n} is a word, ")).collect::<String>() + "and that is all."
 }
 
 fn slow_writers() -> FakeNodes {
