@@ -498,7 +498,7 @@ fn long(name: &str) -> String {
 
 fn slow_writers() -> FakeNodes {
     let slow = |seconds, name: &str| [Act::Write(Duration::from_millis(seconds), long(name))];
-    all_well().node("n1", "a", slow(30, "a")).node("n1", "b", slow(10, "b")).node("n2", "c", slow(20, "c"))
+    all_well().node("n1", "a", slow(3, "a")).node("n1", "b", slow(1, "b")).node("n2", "c", slow(2, "c"))
 }
 
 #[tokio::test(start_paused = true)]
