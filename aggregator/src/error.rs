@@ -48,6 +48,28 @@ pub enum Retry {
 }
 
 impl ErrorCode {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::InvalidRequest,
+        Self::PromptRefused,
+        Self::TopologyNotFound,
+        Self::RunNotFound,
+        Self::RunExists,
+        Self::ModelNotHosted,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::MemberFailed,
+        Self::MemberTimedOut,
+        Self::SynthesisLost,
+        Self::DeadlineExceeded,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
+    /// The code of that [name](Self::name).
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
     /// The status of the gRPC call that ends with this.
     pub fn grpc(self) -> tonic::Code {
         match self {

@@ -301,6 +301,20 @@ async fn a_client_that_goes_away_frees_the_node() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_frees_the_node_that_reads_drafts_ahead() {
+    let one = ScriptedNode::start("one", &[("a", Script::Say("draft of a")), ("b", Script::Stall("draft "))]).await;
+    let two = ScriptedNode::start("two", &[("c", Script::Say("draft of c")), ("s", Script::Say("answer"))]).await;
+    let aggregator = Aggregator::start(&[one.address, two.address]).await;
+    let mut events = aggregator.client().await.ask(Question::new("Why?")).await.unwrap();
+    // The synthesiser has been given the question, and waits for drafts.
+    while !matches!(events.next().await, Some(Ok(Event::MemberStarted(started))) if started.at.stage == 1) {}
+    soon(|| two.open.load(Ordering::SeqCst) == 1).await;
+    drop(events);
+    soon(|| one.open.load(Ordering::SeqCst) + two.open.load(Ordering::SeqCst) == 0).await;
+    aggregator.stop().await;
+}
+
+#[tokio::test]
 async fn a_callers_deadline_is_kept_over_the_wire() {
     let one = ScriptedNode::start("one", &[("s", Script::Stall("once upon "))]).await;
     let aggregator = Aggregator::start(&[one.address]).await;

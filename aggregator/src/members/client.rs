@@ -5,18 +5,26 @@ use std::{error::Error as _, time::Duration};
 use futures::{StreamExt, stream};
 use synod_proto::v1::{EmbedRequest, node_service_client::NodeServiceClient};
 use tokio::time::Instant;
-use tonic::{Code, Request, Status, transport::Channel};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status, body::Body, codegen::http, transport::Channel};
 use tonic_types::StatusExt;
+use tower::ServiceExt;
 
-use super::{Call, EventStream};
+use super::{Call, EventStream, given_up::UntilGivenUp};
 use crate::{
     error::{Error, ErrorCode},
     limits::Limits,
     wire,
 };
 
-/// Opens a call. The node is told of a deadline a little before ours, so that its own word on it arrives in time.
+/// Opens a call. The node is told of a deadline a little before ours, so that its own word on it arrives in time. Dropping
+/// the events, or this future, ends the call however much of its prompt is still to come.
 pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> Result<EventStream, Error> {
+    let given_up = CancellationToken::new();
+    let guard = given_up.clone().drop_guard();
+    let channel = channel.map_request(move |request: http::Request<Body>| {
+        request.map(|body| Body::new(UntilGivenUp::new(body, given_up.clone())))
+    });
     let mut client = NodeServiceClient::new(channel)
         .max_decoding_message_size(limits.grpc_message_bytes)
         .max_encoding_message_size(limits.grpc_message_bytes);
@@ -36,7 +44,11 @@ pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> 
         }
         Err(status) => Some(Err(explain_late(&status, deadline, margin))),
     };
-    Ok(response.into_inner().filter_map(move |response| std::future::ready(event(response))).boxed())
+    let events = response.into_inner().filter_map(move |response| {
+        let _held = &guard;
+        std::future::ready(event(response))
+    });
+    Ok(events.boxed())
 }
 
 /// [`explain`], for a call that has a deadline: a node that stops just before it did what it was told.
@@ -70,7 +82,7 @@ pub(crate) fn explain(status: &Status) -> Error {
 }
 
 /// Characters of what a node says that an error repeats.
-const MESSAGE_CHARS: usize = 512;
+const MESSAGE_CHARS: usize = 1024;
 
 /// The message with what caused it: "transport error" alone helps nobody. A node's own words are not trusted to be short or
 /// printable.

@@ -6,6 +6,7 @@ mod breaker;
 mod budget;
 mod choice;
 mod client;
+mod given_up;
 mod hedge;
 mod load;
 mod pace;

@@ -22,7 +22,20 @@ pub(crate) fn status_of(error: &Error) -> Status {
 
 /// What an aggregator's status says to its client.
 pub(crate) fn error_of(status: &Status) -> Error {
-    let code = match status.code() {
+    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let code = told(status).unwrap_or_else(|| guessed(status.code()));
+    Error { code, message: crate::members::explain(status).message, retry_after }
+}
+
+/// What an aggregator of ours says that it is.
+fn told(status: &Status) -> Option<ErrorCode> {
+    let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
+    ErrorCode::from_name(&info.reason)
+}
+
+/// What it may be, from somebody between us.
+fn guessed(code: Code) -> ErrorCode {
+    match code {
         Code::InvalidArgument | Code::OutOfRange => ErrorCode::InvalidRequest,
         Code::NotFound => ErrorCode::TopologyNotFound,
         Code::AlreadyExists => ErrorCode::RunExists,
@@ -32,9 +45,7 @@ pub(crate) fn error_of(status: &Status) -> Error {
         Code::DeadlineExceeded => ErrorCode::DeadlineExceeded,
         Code::Cancelled => ErrorCode::Cancelled,
         _ => ErrorCode::Internal,
-    };
-    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    Error { code, message: crate::members::explain(status).message, retry_after }
+    }
 }
 
 fn shortened(message: &str) -> String {
@@ -43,4 +54,18 @@ fn shortened(message: &str) -> String {
     }
     let end = (0..=MAX_MESSAGE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
     format!("{}…", &message[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_learns_the_very_code() {
+        for code in ErrorCode::ALL {
+            let error = Error { retry_after: Some(std::time::Duration::from_secs(3)), ..Error::new(code, "why") };
+            assert_eq!(error_of(&status_of(&error)), error);
+        }
+        assert_eq!(error_of(&Status::unavailable("a proxy's words")).code, ErrorCode::Unavailable);
+    }
 }

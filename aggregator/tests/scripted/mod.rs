@@ -39,7 +39,7 @@ pub(crate) enum Script {
 /// because tonic spawns a task for each connection that would outlive its server.
 pub(crate) struct ScriptedNode {
     pub(crate) address: SocketAddr,
-    /// Answers that are being written now.
+    /// Calls that are being read or answered now.
     pub(crate) open: Arc<AtomicUsize>,
     runtime: Option<Runtime>,
 }
@@ -98,12 +98,12 @@ impl NodeService for Service {
         else {
             return Err(Status::invalid_argument("the first message must be start"));
         };
+        let open = Open::new(&self.open);
         let mut parts = 0;
         while messages.message().await?.is_some() {
             parts += 1;
         }
         let script = self.models.get(start.model.as_str()).ok_or_else(|| Status::not_found("no such model"))?;
-        let open = Open::new(&self.open);
         let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: parts, cuts: Vec::new() });
         let events = match script.clone() {
             Script::Refuse(status) => return Err(status),

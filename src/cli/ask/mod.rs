@@ -183,7 +183,7 @@ async fn answer(client: &mut Client, question: Question, view: &View) -> Result<
 
 fn failure(error: Error) -> Failure {
     let code = match error.code {
-        ErrorCode::InvalidRequest | ErrorCode::TopologyNotFound => ExitCode::Usage,
+        ErrorCode::InvalidRequest | ErrorCode::PromptRefused | ErrorCode::TopologyNotFound => ExitCode::Usage,
         ErrorCode::Unavailable => ExitCode::Unreachable,
         _ => ExitCode::Failed,
     };
