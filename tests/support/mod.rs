@@ -24,19 +24,27 @@ impl Process {
 
     /// An aggregator over `nodes` with the topologies of `config`.
     pub(crate) fn aggregator(config: &Path, nodes: &[&Self]) -> Self {
-        let mut arguments = vec!["aggregator", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
-        nodes.iter().for_each(|node| arguments.extend(["--node", node.address.as_str()]));
+        Self::aggregator_over(config, &nodes.iter().map(|node| node.address.as_str()).collect::<Vec<_>>())
+    }
+
+    /// An aggregator over nodes at these addresses, wherever they are.
+    pub(crate) fn aggregator_over(config: &Path, nodes: &[&str]) -> Self {
+        let config = config.to_str().unwrap();
+        let mut arguments = vec!["aggregator", "--listen", "127.0.0.1:0", "--config", config, "--insecure"];
+        nodes.iter().for_each(|node| arguments.extend(["--node", node]));
         Self::start(&arguments, "aggregator listening on ")
     }
 
     /// Starts `synod` and waits until it is ready.
     pub(crate) fn start(arguments: &[&str], prefix: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_synod"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+        command.args(arguments);
+        Self::run(command, prefix)
+    }
+
+    /// Runs what becomes a `synod` process, and waits until that is ready.
+    pub(crate) fn run(mut command: Command, prefix: &str) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
@@ -47,7 +55,7 @@ impl Process {
                 return Self { child, address };
             }
         }
-        panic!("synod {arguments:?} ended before it was ready: {:?}", child.wait());
+        panic!("{command:?} ended before it was ready: {:?}", child.wait());
     }
 
     /// `kill -9`.
