@@ -185,7 +185,7 @@ fn config(directory: &Path) -> PathBuf {
     let cell = Cell { fault: Fault::Kill, role: Role::OnlyProposer, rest: Rest::Enough };
     let path = directory.join("synod.toml");
     // A draft of a real model, and the way to it, take more than what scripts need.
-    fs::write(&path, cell.config().replace("grace = \"1s\"", "grace = \"3s\"")).unwrap();
+    fs::write(&path, cell.config().replace("grace = \"1s\"", "grace = \"3s\"").replace("160", "64")).unwrap();
     path
 }
 

@@ -1,10 +1,9 @@
 //! What a node computes once nobody wants it any more.
 
-use std::sync::Arc;
-
 use std::{
     fs,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
