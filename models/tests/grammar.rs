@@ -580,59 +580,6 @@ fn hostile_grammars_end_within_their_limits() {
     }
 }
 
-#[test]
-#[ignore = "prints figures"]
-fn what_masks_cost() {
-    for vocabulary in [&*SMOLLM2, &*GEMMA] {
-        let before = resident_mib();
-        let start = Instant::now();
-        vocabulary.compile(&Grammar::JsonObject);
-        eprintln!("{}: prepared in {:?}, {} MiB", vocabulary.name, start.elapsed(), resident_mib() - before);
-        let person = json!({"type": "object", "properties": {
-            "name": {"type": "string"}, "age": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}},
-            "address": {"type": "object", "properties": {"street": {"type": "string"}, "zip": {"type": "string", "pattern": "^\\d{5}$"}},
-                "required": ["street", "zip"], "additionalProperties": false}},
-            "required": ["name", "age", "tags", "address"], "additionalProperties": false});
-        let bounded = json!({"type": "object", "properties": {
-            "title": {"type": "string", "maxLength": 60}, "score": {"type": "number", "minimum": 0, "maximum": 10},
-            "kind": {"enum": ["bug", "feature", "question"]}, "when": {"type": "string", "format": "date-time"}},
-            "required": ["title", "score", "kind", "when"], "additionalProperties": false});
-        let cases = [
-            ("any object", Grammar::JsonObject),
-            ("person", Grammar::JsonSchema(person.to_string())),
-            ("bounded", Grammar::JsonSchema(bounded.to_string())),
-            ("regex", Grammar::Regex(r"[A-Z][a-z]+( [A-Z][a-z]+){1,3}, born [0-9]{4}".to_owned())),
-            ("arithmetic", Grammar::Lark("start: sum\nsum: product (\"+\" product)*\nproduct: atom (\"*\" atom)*\natom: /[0-9]{1,6}/ | \"(\" sum \")\"".to_owned())),
-        ];
-        for (name, grammar) in cases {
-            let start = Instant::now();
-            let compiled = vocabulary.compile(&grammar);
-            let compile = start.elapsed();
-            let mut times = Vec::new();
-            for seed in 0..20 {
-                // Compiled anew: a clone would find the lexer states that the walk has made.
-                let mut constraint = vocabulary.compile(&grammar);
-                let walk = walk(&mut compiled.clone(), &vocabulary.tokenizer, seed, 200);
-                for id in walk.ids {
-                    constraint.accept(id).unwrap();
-                    let start = Instant::now();
-                    if constraint.mask().is_ok() {
-                        times.push(start.elapsed());
-                    }
-                }
-            }
-            times.sort_unstable();
-            let mean = times.iter().sum::<std::time::Duration>() / times.len() as u32;
-            eprintln!(
-                "  {name}: compile {compile:?}, {} masks, mean {mean:?}, p99 {:?}, max {:?}",
-                times.len(),
-                times[times.len() * 99 / 100],
-                times[times.len() - 1]
-            );
-        }
-    }
-}
-
 /// Pages are of 4 KiB.
 fn resident_mib() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();

@@ -31,13 +31,13 @@ fn matrix(format: Format, rows: usize, columns: usize) -> PackedMatrix {
     PackedMatrix::pack(format, rows, columns, &bytes).unwrap()
 }
 
-/// A layer's matrix `[1536, 1536]` times 1, 6, 12 and 240 rows.
+/// A layer's matrix `[1536, 1536]` times 1, 6, 13 and 240 rows.
 fn linears(c: &mut Criterion) {
     let team = Team::new(1);
     for format in Format::ALL {
         let weights = matrix(format, 1536, 1536);
         let mut group = c.benchmark_group(format!("linear {format:?}"));
-        for rows in [1, 6, 12, 240] {
+        for rows in [1, 6, 13, 240] {
             let mut x = Activations::default();
             quantize(&team, &noise(rows * 1536), 1536, &mut x);
             let mut out = vec![0.0; rows * 1536];
@@ -60,19 +60,20 @@ fn linears(c: &mut Criterion) {
     group.finish();
 }
 
-/// Heads of 64 (9 on 3, as SmolLM2's) over 512 cached tokens: one new token of one sequence, of six that share them, and a
-/// prompt's chunk.
+/// Heads of 64 (9 on 3, as SmolLM2's) over 1,024 cached tokens: one new token of one sequence, of six that share them, and
+/// a prompt's chunk.
 fn attention(c: &mut Criterion) {
+    const CONTEXT: usize = 1024;
     let team = Team::new(1);
     let heads = Heads { heads: 9, kv_heads: 3, head_dim: 64, query_scale: 0.125 };
-    let cache = KvCache::new(KvShape { layers: 1, kv_heads: 3, head_dim: 64 }, 20).unwrap();
-    let shared: Vec<u32> = (0..512 / BLOCK_TOKENS as u32).collect();
+    let cache = KvCache::new(KvShape { layers: 1, kv_heads: 3, head_dim: 64 }, 24).unwrap();
+    let shared: Vec<u32> = (0..CONTEXT / BLOCK_TOKENS).map(|block| block as u32).collect();
     let one = |sequence: usize, position: usize| BatchRow { sequence, position };
     let table = |own: u32| [shared.clone(), vec![own]].concat();
     let cases = [
-        ("one", Batch { rows: vec![one(0, 512)], tables: vec![table(9)] }),
-        ("six", Batch { rows: (0..6).map(|s| one(s, 512)).collect(), tables: (9..15).map(table).collect() }),
-        ("chunk of 64", Batch { rows: (448..512).map(|p| one(0, p)).collect(), tables: vec![table(9)] }),
+        ("one", Batch { rows: vec![one(0, CONTEXT)], tables: vec![table(17)] }),
+        ("six", Batch { rows: (0..6).map(|s| one(s, CONTEXT)).collect(), tables: (17..23).map(table).collect() }),
+        ("chunk of 64", Batch { rows: (CONTEXT - 64..CONTEXT).map(|p| one(0, p)).collect(), tables: vec![table(17)] }),
     ];
     let mut group = c.benchmark_group("attention");
     for (name, batch) in cases {

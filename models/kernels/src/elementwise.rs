@@ -30,7 +30,7 @@ macro_rules! by_tier {
             Isa::Avx512Vnni => unsafe { on_avx512($($arg),*) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Isa::Avx2 => unsafe { on_avx2($($arg),*) },
+            Isa::AvxVnni | Isa::Avx2 => unsafe { on_avx2($($arg),*) },
             _ => $body($($arg),*),
         }
     }};

@@ -7,8 +7,12 @@ use std::sync::OnceLock;
 pub enum Isa {
     /// 512-bit registers with `vpdpbusd` (Ice Lake, Zen 4 and later).
     Avx512Vnni,
+    /// 256-bit registers with `vpdpbusd` (Alder Lake, and Zen 5 for those who avoid 512 bits).
+    AvxVnni,
     /// 256-bit registers with `vpmaddubsw` (Haswell, Zen and later).
     Avx2,
+    /// 128-bit registers with `sdot` (Armv8.2's dot product: Cortex-A55 and A76, Neoverse N1, Apple M1 and later).
+    Neon,
     /// Plain Rust; the twin that tests hold the others against.
     Portable,
 }
@@ -23,19 +27,21 @@ impl Isa {
         })
     }
 
-    /// The tier called `name`: `avx512`, `avx2` or `portable`.
+    /// The tier called `name`: `avx512`, `avxvnni`, `avx2`, `neon` or `portable`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|isa| isa.name() == name)
     }
 
     /// Every tier, best first.
-    pub const ALL: [Self; 3] = [Self::Avx512Vnni, Self::Avx2, Self::Portable];
+    pub const ALL: [Self; 5] = [Self::Avx512Vnni, Self::AvxVnni, Self::Avx2, Self::Neon, Self::Portable];
 
     /// The name that `SYNOD_ISA` takes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Avx512Vnni => "avx512",
+            Self::AvxVnni => "avxvnni",
             Self::Avx2 => "avx2",
+            Self::Neon => "neon",
             Self::Portable => "portable",
         }
     }
@@ -53,11 +59,17 @@ impl Isa {
                     && Self::Avx2.is_available()
             }
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => is_x86_feature_detected!("avxvnni") && Self::Avx2.is_available(),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
                 is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512Vnni | Self::Avx2 => false,
+            Self::Avx512Vnni | Self::AvxVnni | Self::Avx2 => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("dotprod"),
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Neon => false,
             Self::Portable => true,
         }
     }

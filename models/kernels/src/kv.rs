@@ -21,9 +21,14 @@ pub struct KvShape {
 }
 
 impl KvShape {
-    /// Bytes of a block over all layers.
+    /// Keys and values of a block over all layers.
+    pub const fn block_values(self) -> usize {
+        self.layers * self.kv_heads * self.head_dim * BLOCK_TOKENS * 2
+    }
+
+    /// Bytes of a block in a [`KvCache`].
     pub const fn block_bytes(self) -> usize {
-        self.layers * self.kv_heads * self.head_dim * BLOCK_TOKENS * 2 * 2
+        self.block_values() * size_of::<f16>()
     }
 }
 
@@ -45,6 +50,9 @@ impl KvCache {
     pub fn new(shape: KvShape, blocks: usize) -> std::io::Result<Self> {
         assert!(shape.head_dim.is_multiple_of(16), "heads are a multiple of 16 wide");
         let memory = MmapMut::map_anon((shape.block_bytes() * blocks).max(1))?;
+        // A head of a block is four pages or so, read once a step: small pages would miss the TLB all the time.
+        #[cfg(target_os = "linux")]
+        let _ = memory.advise(memmap2::Advice::HugePage); // only a hint
         Ok(Self { shape, blocks, memory })
     }
 

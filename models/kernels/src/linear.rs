@@ -6,7 +6,7 @@ use crate::{
     Activations, Isa, PackedMatrix, Team,
     elementwise::Gate,
     format::{BLOCK, PANEL_ROWS},
-    tile::{self, MAX_ROWS, Panel, RowTile, TileOut, Unpacked, tile_rows},
+    tile::{self, MAX_ROWS, Panel, RowTile, TileOut, Unpacked, tile_at},
 };
 
 /// One of the matrices that read the same input.
@@ -164,7 +164,7 @@ fn over_panels<'a, const EACH: usize>(
                     });
                     let mut first = stretch.start;
                     while first < stretch.end {
-                        let rows = tile_rows(x.rows() - first);
+                        let (_, rows) = tile_at(x.rows(), first);
                         let tile = RowTile::new(x, first, rows);
                         panels.iter().zip(&mut products).for_each(|(panel, out)| panel.multiply(team.isa(), tile, out));
                         write(place, &mut products, first, rows);

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use synod_kernels::{Isa, KvShape, attention::Batch, elementwise::log_sum_exp};
+use synod_kernels::{Isa, attention::Batch, elementwise::log_sum_exp};
 
 use super::{
     Compute, EngineOptions, LoadError, ModelInfo,
@@ -51,7 +51,7 @@ impl LoadedModel {
         if tokenizer.vocab_size() > config.vocabulary {
             return Err(LoadError::Vocabulary { tokens: tokenizer.vocab_size(), embeddings: config.vocabulary });
         }
-        let blocks = blocks(lm.kv_shape(), context_length, options);
+        let blocks = blocks(Workspace::block_bytes(&device, lm.kv_shape()), context_length, options);
         let limits = Limits { max_running: options.max_running, context_length, blocks };
         let workspace = Workspace::new(compute.team().clone(), &device, lm.kv_shape(), blocks);
         let workspace = Arc::new(workspace.map_err(LoadError::Cache)?);
@@ -93,7 +93,7 @@ impl LoadedModel {
 }
 
 /// Blocks of the cache: what the memory allows, at least one whole context and at most one for each sequence.
-fn blocks(shape: KvShape, context_length: usize, options: &EngineOptions) -> usize {
+fn blocks(block_bytes: usize, context_length: usize, options: &EngineOptions) -> usize {
     let context = blocks_for(context_length);
-    (options.cache_bytes / shape.block_bytes()).clamp(context, context * options.max_running.max(1))
+    (options.cache_bytes / block_bytes).clamp(context, context * options.max_running.max(1))
 }

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use synod_kernels::{Activations, KvCache, KvShape, Team, attention::Batch, rope::Angles, rope::Rope};
 
 #[cfg(feature = "wgpu")]
-use super::ops::cube::{BlockCache, Plan};
+use super::ops::cube::{DeviceKvCache, Plan};
 
 /// One forward pass: the tokens of several sequences, each with any number of new ones (a ragged batch).
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub struct Workspace {
 enum Cache {
     Host(Mutex<KvCache>),
     #[cfg(feature = "wgpu")]
-    Device(Mutex<BlockCache>),
+    Device(Mutex<DeviceKvCache>),
 }
 
 impl Workspace {
@@ -62,6 +62,16 @@ impl Workspace {
     /// When there is no address space for them.
     pub fn new(team: Arc<Team>, device: &Device, shape: KvShape, blocks: usize) -> std::io::Result<Self> {
         Ok(Self { team, activations: Mutex::default(), cache: Cache::new(device, shape, blocks)? })
+    }
+
+    /// Bytes of a block of keys and values on `device`.
+    pub fn block_bytes(device: &Device, shape: KvShape) -> usize {
+        #[cfg(feature = "wgpu")]
+        if *device != Device::flex() {
+            return DeviceKvCache::block_bytes(shape);
+        }
+        let _ = device;
+        shape.block_bytes()
     }
 
     /// The threads that compute.
@@ -80,7 +90,7 @@ impl Workspace {
 
     /// Keys and values of past tokens of a model on a device.
     #[cfg(feature = "wgpu")]
-    pub(super) fn device_cache(&self) -> MutexGuard<'_, BlockCache> {
+    pub(super) fn device_cache(&self) -> MutexGuard<'_, DeviceKvCache> {
         match &self.cache {
             Cache::Device(cache) => cache.lock().unwrap_or_else(PoisonError::into_inner),
             Cache::Host(_) => unreachable!("the cache is on the device of the activations"),
@@ -106,7 +116,7 @@ impl Cache {
     fn new(device: &Device, shape: KvShape, blocks: usize) -> std::io::Result<Self> {
         #[cfg(feature = "wgpu")]
         if *device != Device::flex() {
-            return Ok(Self::Device(Mutex::new(BlockCache::new(device, shape, blocks))));
+            return Ok(Self::Device(Mutex::new(DeviceKvCache::new(device, shape, blocks))));
         }
         let _ = device;
         Ok(Self::Host(Mutex::new(KvCache::new(shape, blocks)?)))

@@ -1,47 +1,67 @@
-//! 512-bit tier: f16 keys and values are widened once for up to six queries, whose 24 accumulators stay in registers.
-//! Bound by the two fused multiply-adds a cycle.
+//! 512-bit tier: up to six queries pass over a stage together, their 24 accumulators in registers. Bound by the two fused
+//! multiply-adds a cycle.
 
-use std::arch::x86_64::*;
+use std::{arch::x86_64::*, ops::Range};
 
-use half::f16;
-
-use super::{Seen, TILE};
+use super::{
+    Seen,
+    kernels::{Source, Stage, by_queries},
+};
 use crate::kv::BLOCK_TOKENS;
 
 /// # Safety
-/// The machine has AVX-512 F. `keys` is `[head_dim][64]`, and `scores` has from 1 to 6 rows.
-pub(super) unsafe fn score(queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]]) {
-    let head_dim = queries.len() / scores.len();
-    assert!(keys.len() == head_dim * BLOCK_TOKENS);
-    // SAFETY: handed down; lengths asserted.
-    unsafe {
-        match scores.len() {
-            1 => score_tile::<1>(head_dim, queries, keys, scores),
-            2 => score_tile::<2>(head_dim, queries, keys, scores),
-            3 => score_tile::<3>(head_dim, queries, keys, scores),
-            4 => score_tile::<4>(head_dim, queries, keys, scores),
-            5 => score_tile::<5>(head_dim, queries, keys, scores),
-            TILE => score_tile::<TILE>(head_dim, queries, keys, scores),
-            count => unreachable!("a tile of {count} queries"),
+/// The machine has AVX-512 F.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn widen(from: Source<'_>, lines: Range<usize>, width: usize, to: &mut Stage) {
+    assert!(width.is_multiple_of(16) && width <= BLOCK_TOKENS);
+    for line in lines {
+        let (halves, to) = (&from.halves[line * from.stride..][..width], &mut to.lines[line]);
+        for (halves, to) in halves.as_chunks::<16>().0.iter().zip(to.as_chunks_mut::<16>().0) {
+            // SAFETY: 16 halves and as many floats.
+            unsafe {
+                let halves = _mm256_loadu_si256(halves.as_ptr().cast());
+                _mm512_storeu_ps(to.as_mut_ptr(), _mm512_cvtph_ps(halves));
+            }
         }
     }
 }
 
 /// # Safety
-/// As [`score`]; `scores.len() == Q`.
+/// The machine has AVX-512 F; there are from 1 to 6 queries.
+pub(super) unsafe fn score(
+    queries: &[f32],
+    head_dim: usize,
+    keys: &Stage,
+    depth: usize,
+    scores: &mut [[f32; BLOCK_TOKENS]],
+) {
+    assert!(queries.len() >= (scores.len() - 1) * head_dim + depth);
+    // SAFETY: handed down; lengths asserted.
+    unsafe { by_queries!(scores.len(), score_tile[](queries, head_dim, keys, depth, scores)) }
+}
+
+/// # Safety
+/// As [`score`]; `scores.len() == Q`, and `queries` holds `depth` values of each.
 #[target_feature(enable = "avx512f")]
 unsafe fn score_tile<const Q: usize>(
-    head_dim: usize,
     queries: &[f32],
-    keys: &[f16],
+    head_dim: usize,
+    keys: &Stage,
+    depth: usize,
     scores: &mut [[f32; BLOCK_TOKENS]],
 ) {
     let mut sums = [[_mm512_setzero_ps(); 4]; Q];
-    for d in 0..head_dim {
-        // SAFETY: `d < head_dim`: 64 keys and one value of each query.
+    for (sums, scores) in sums.iter_mut().zip(&*scores) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: four times 16 of 64 scores.
+            *sum = unsafe { _mm512_loadu_ps(scores.as_ptr().add(i * 16)) };
+        }
+    }
+    for (d, line) in keys.lines[..depth].iter().enumerate() {
+        // SAFETY: 64 keys, and one value of each query; a prefetch may point anywhere.
         unsafe {
-            let row = keys.as_ptr().add(d * BLOCK_TOKENS);
-            let keys: [__m512; 4] = std::array::from_fn(|i| widen(row.add(i * 16)));
+            keys.ahead.turn(d, |at| _mm_prefetch::<_MM_HINT_T1>(at));
+            let keys: [__m512; 4] = std::array::from_fn(|i| _mm512_load_ps(line.as_ptr().add(i * 16)));
             for (q, sums) in sums.iter_mut().enumerate() {
                 let x = _mm512_set1_ps(*queries.as_ptr().add(q * head_dim + d));
                 for (sum, keys) in sums.iter_mut().zip(keys) {
@@ -112,55 +132,40 @@ fn exp(x: __m512) -> __m512 {
 }
 
 /// # Safety
-/// The machine has AVX-512 F. `values` is `[64][head_dim]` with a multiple of 16, `seen` within 64, `outputs` as many
-/// rows as `weights`, from 1 to 6.
+/// The machine has AVX-512 F; there are from 1 to 6 queries.
 pub(super) unsafe fn weigh(
     weights: &[[f32; BLOCK_TOKENS]],
-    shrink: &[f32; TILE],
-    values: &[f16],
-    seen: std::ops::Range<usize>,
+    shrink: &[f32],
+    values: &Stage,
+    tokens: Range<usize>,
     outputs: &mut [f32],
+    head_dim: usize,
+    width: usize,
 ) {
-    let head_dim = outputs.len() / weights.len();
-    assert!(values.len() == head_dim * BLOCK_TOKENS && head_dim.is_multiple_of(16) && seen.end <= BLOCK_TOKENS);
-    let mut column = 0;
-    while column < head_dim {
-        let wide = head_dim - column >= 64;
-        // SAFETY: handed down; lengths asserted.
-        unsafe {
-            macro_rules! tile {
-                ($q:literal) => {
-                    if wide {
-                        weigh_tile::<$q, 4>(weights, shrink, values, seen.clone(), outputs, head_dim, column)
-                    } else {
-                        weigh_tile::<$q, 1>(weights, shrink, values, seen.clone(), outputs, head_dim, column)
-                    }
-                };
-            }
-            match weights.len() {
-                1 => tile!(1),
-                2 => tile!(2),
-                3 => tile!(3),
-                4 => tile!(4),
-                5 => tile!(5),
-                6 => tile!(6),
-                count => unreachable!("a tile of {count} queries"),
-            }
+    assert!(width.is_multiple_of(16) && width <= BLOCK_TOKENS && tokens.end <= BLOCK_TOKENS);
+    assert!(outputs.len() >= (weights.len() - 1) * head_dim + width && shrink.len() == weights.len());
+    // SAFETY: handed down; lengths asserted.
+    unsafe {
+        if width == BLOCK_TOKENS {
+            return by_queries!(weights.len(), weigh_tile[4](weights, shrink, values, tokens, outputs, head_dim, 0));
         }
-        column += if wide { 64 } else { 16 };
+        for column in (0..width).step_by(16) {
+            let tokens = tokens.clone();
+            by_queries!(weights.len(), weigh_tile[1](weights, shrink, values, tokens, outputs, head_dim, column));
+        }
     }
 }
 
 /// Columns `column..column + 16·W`.
 ///
 /// # Safety
-/// As [`weigh`]; `weights.len() == Q`, and the columns exist.
+/// As [`weigh`]; `weights.len() == Q`, and the columns exist in all outputs.
 #[target_feature(enable = "avx512f")]
 unsafe fn weigh_tile<const Q: usize, const W: usize>(
     weights: &[[f32; BLOCK_TOKENS]],
-    shrink: &[f32; TILE],
-    values: &[f16],
-    seen: std::ops::Range<usize>,
+    shrink: &[f32],
+    values: &Stage,
+    tokens: Range<usize>,
     outputs: &mut [f32],
     head_dim: usize,
     column: usize,
@@ -174,11 +179,12 @@ unsafe fn weigh_tile<const Q: usize, const W: usize>(
             *sum = _mm512_mul_ps(before, shrink);
         }
     }
-    for token in seen {
-        // SAFETY: `token < 64`, and the columns exist.
+    for token in tokens {
+        // SAFETY: `token < 64`, and the stage is 64 wide; a prefetch may point anywhere.
         unsafe {
-            let row = values.as_ptr().add(token * head_dim + column);
-            let values: [__m512; W] = std::array::from_fn(|i| widen(row.add(i * 16)));
+            values.ahead.turn(token, |at| _mm_prefetch::<_MM_HINT_T1>(at));
+            let row = values.lines.get_unchecked(token).as_ptr().add(column);
+            let values: [__m512; W] = std::array::from_fn(|i| _mm512_load_ps(row.add(i * 16)));
             for (q, sums) in sums.iter_mut().enumerate() {
                 let weight = _mm512_set1_ps(*weights.get_unchecked(q).get_unchecked(token));
                 for (sum, value) in sums.iter_mut().zip(values) {
@@ -193,15 +199,4 @@ unsafe fn weigh_tile<const Q: usize, const W: usize>(
             unsafe { _mm512_storeu_ps(outputs.as_mut_ptr().add(q * head_dim + column + i * 16), sum) };
         }
     }
-}
-
-/// Sixteen f16 as f32.
-///
-/// # Safety
-/// `at` points to 16 of them.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn widen(at: *const f16) -> __m512 {
-    // SAFETY: by contract.
-    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(at.cast()) })
 }

@@ -1,4 +1,4 @@
-//! The tokens of a step, and how attention divides them.
+//! The tokens of a step.
 
 use std::ops::Range;
 
@@ -24,21 +24,6 @@ pub struct Batch {
     pub tables: Vec<Vec<u32>>,
 }
 
-/// Rows that are attended together.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Item {
-    /// Row indices, each range of one sequence.
-    pub(super) runs: Vec<Range<usize>>,
-    /// How many blocks all of them begin with.
-    pub(super) shared: usize,
-}
-
-impl Item {
-    pub(super) fn rows(&self) -> usize {
-        self.runs.iter().map(Range::len).sum()
-    }
-}
-
 impl Batch {
     /// Asserts what the unsafe code relies on: rows are distinct places that exist.
     pub(crate) fn check(&self, cache: &KvCache) {
@@ -56,67 +41,5 @@ impl Batch {
     pub(super) fn blocks(&self, run: &Range<usize>) -> &[u32] {
         let last = self.rows[run.end - 1];
         &self.tables[last.sequence][..=last.position / BLOCK_TOKENS]
-    }
-
-    /// Divides the rows into items of at most `most` rows: pieces of one sequence, or whole shares of sequences that have
-    /// their first blocks in common (Hydragen, arXiv 2402.05099).
-    pub(super) fn items(&self, most: usize) -> Vec<Item> {
-        let mut items: Vec<Item> = Vec::new();
-        for run in self.runs(most) {
-            let joined = items.iter_mut().rev().find_map(|item| {
-                let shared = common(self.blocks(&item.runs[0])[..item.shared].iter(), self.blocks(&run).iter());
-                (shared > 0 && item.rows() + run.len() <= most).then_some((item, shared))
-            });
-            match joined {
-                Some((item, shared)) => {
-                    item.shared = shared;
-                    item.runs.push(run);
-                }
-                None => items.push(Item { shared: self.blocks(&run).len(), runs: vec![run] }),
-            }
-        }
-        items
-    }
-
-    /// Runs of at most `most` rows of one sequence, as ranges of row indices.
-    fn runs(&self, most: usize) -> Vec<Range<usize>> {
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        for (index, row) in self.rows.iter().enumerate() {
-            match runs.last_mut() {
-                Some(run) if run.len() < most && self.rows[run.start].sequence == row.sequence => run.end = index + 1,
-                _ => runs.push(index..index + 1),
-            }
-        }
-        runs
-    }
-}
-
-fn common<'a>(a: impl Iterator<Item = &'a u32>, b: impl Iterator<Item = &'a u32>) -> usize {
-    a.zip(b).take_while(|(a, b)| a == b).count()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(rows: &[(usize, usize)], tables: &[&[u32]]) -> Batch {
-        let rows = rows.iter().map(|&(sequence, position)| BatchRow { sequence, position }).collect();
-        Batch { rows, tables: tables.iter().map(|table| table.to_vec()).collect() }
-    }
-
-    #[test]
-    fn sequences_with_a_common_beginning_are_taken_together() {
-        let tables: [&[u32]; 4] = [&[1, 2, 3], &[1, 2, 4], &[5, 6], &[1, 7]];
-        let items = batch(&[(0, 130), (1, 140), (2, 70), (3, 64)], &tables).items(3);
-        assert_eq!(items[0], Item { runs: vec![0..1, 1..2, 3..4], shared: 1 });
-        assert_eq!((items.len(), items[1].rows(), items[1].shared), (2, 1, 2));
-        assert_eq!(batch(&[(0, 130), (1, 140)], &tables).items(3)[0].shared, 2);
-    }
-
-    #[test]
-    fn long_runs_are_cut() {
-        let rows: Vec<_> = (0..5).map(|position| (0, position)).collect();
-        let items = batch(&rows, &[&[9]]).items(2);
-        assert_eq!(items.iter().map(|item| item.rows()).collect::<Vec<_>>(), [2, 2, 1]);
     }
 }

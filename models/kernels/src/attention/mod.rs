@@ -1,18 +1,25 @@
 //! Causal attention of a ragged batch over the paged cache, with an online softmax (FlashAttention, arXiv 2205.14135).
 //!
 //! Query heads that share a key-value head (grouped-query attention, arXiv 2305.13245), neighbouring rows of one sequence
-//! and sequences that begin with the same blocks are taken together, so that a block's keys and values are read once for
-//! all of them.
+//! and sequences that begin with the same blocks are taken together, so that a block's keys and values are read and
+//! widened once for all of them. Long contexts are cut into spans that threads take side by side (Flash-Decoding).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod batch;
+mod division;
+mod kernels;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod partial;
 mod plain;
 mod softmax;
 
-use std::{cell::RefCell, ops::Range};
+use std::{cell::RefCell, sync::atomic::Ordering::AcqRel};
 
 pub use batch::{Batch, BatchRow};
+use division::{Division, Item, Unit, Visit};
+use partial::{Partials, Places};
 use softmax::Softmax;
 
 use crate::{KvCache, Team, kv::BLOCK_TOKENS, linear::Out};
@@ -35,14 +42,18 @@ impl Heads {
     pub const fn width(self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
     }
+
+    /// Query heads of a key-value head.
+    const fn group(self) -> usize {
+        self.heads / self.kv_heads
+    }
 }
 
 /// The most queries of a tile: 6 × 4 accumulators of 16 floats.
 const TILE: usize = 6;
-/// The most query vectors of an item.
-const ITEM: usize = 48;
-/// Items of a thread, where there are rows enough.
-const ITEMS: usize = 4;
+/// Blocks of a span. What a span sums up to is added to what the spans before it did, whoever computes them: a row's
+/// result depends on its position alone.
+const SPAN: usize = 4;
 
 /// Attends `qkv`'s queries (norm'd, rotated and scaled) to all cached tokens up to and including their own, or to the
 /// last `window` of them; `out` is `[rows, heads·head_dim]`.
@@ -56,53 +67,95 @@ pub fn attend(
     layer: usize,
     out: &mut [f32],
 ) {
-    let Heads { heads: query_heads, kv_heads, head_dim, .. } = heads;
+    let width = heads.heads * heads.head_dim;
     assert_eq!(qkv.len(), batch.rows.len() * heads.width());
-    assert_eq!(out.len(), batch.rows.len() * query_heads * head_dim);
+    assert_eq!(out.len(), batch.rows.len() * width);
     batch.check(cache);
-    let group = query_heads / kv_heads;
-    let items = batch.items(rows_of_an_item(batch.rows.len(), kv_heads, group, team.threads()));
-    let out = Out { start: out.as_mut_ptr(), width: query_heads * head_dim };
-    team.run(items.len() * kv_heads, &|index| {
-        let (item, kv_head) = (&items[index / kv_heads], index % kv_heads);
-        let column = kv_head * group * head_dim;
-        SOFTMAX.with_borrow_mut(|softmax| {
-            softmax.clear(head_dim);
-            let mut begins = Vec::with_capacity(item.runs.len());
-            for run in &item.runs {
-                begins.push(softmax.len());
-                for row in run.clone() {
-                    let end = batch.rows[row].position + 1;
-                    let span = window.map_or(0, |window| end.saturating_sub(window))..end;
-                    softmax.push(&qkv[row * heads.width() + column..][..group * head_dim], &span);
-                }
-            }
-            let mut see = |queries: Range<usize>, index: usize, block: u32| {
-                let (keys, values) = cache.head(layer, block as usize, kv_head);
-                softmax.see(team.isa(), queries, index * BLOCK_TOKENS, keys, values);
-            };
-            let all = item.rows() * group;
-            let first = batch.blocks(&item.runs[0]);
-            first[..item.shared].iter().enumerate().for_each(|(index, &block)| see(0..all, index, block));
-            for (run, &begin) in item.runs.iter().zip(&begins) {
-                let own = batch.blocks(run).iter().enumerate().skip(item.shared);
-                own.for_each(|(index, &block)| see(begin..begin + run.len() * group, index, block));
-            }
-            for (run, begin) in item.runs.iter().zip(begins) {
-                for (i, row) in run.clone().enumerate() {
-                    // SAFETY: this head group of this row is written by this item alone.
-                    let target = unsafe { out.slice(row, column, group * head_dim) };
-                    softmax.write(begin + i * group, target);
-                }
-            }
+    let division = Division::new(batch, heads, window, team.threads());
+    let out = Out { start: out.as_mut_ptr(), width };
+    PARTIALS.with_borrow_mut(|partials| {
+        let partials = &partials.sized(division.partials);
+        let pass = Pass { team, qkv, heads, window, batch, cache, layer, out, partials };
+        team.run(division.units.len(), &|index| {
+            let unit = &division.units[index];
+            SOFTMAX.with_borrow_mut(|softmax| pass.compute(softmax, &division.items[unit.item], unit));
         });
     });
 }
 
-/// As many rows as keep the threads evenly busy, but enough to fill a tile.
-fn rows_of_an_item(rows: usize, kv_heads: usize, group: usize, threads: usize) -> usize {
-    let even = (rows * kv_heads).div_ceil(threads * ITEMS);
-    even.clamp(TILE.div_ceil(group), (ITEM / group).max(TILE.div_ceil(group)))
+/// One layer's attention.
+struct Pass<'a> {
+    team: &'a Team,
+    qkv: &'a [f32],
+    heads: Heads,
+    window: Option<usize>,
+    batch: &'a Batch,
+    cache: &'a KvCache,
+    layer: usize,
+    out: Out,
+    partials: &'a Places,
+}
+
+impl Pass<'_> {
+    fn compute(&self, softmax: &mut Softmax, item: &Item, unit: &Unit) {
+        self.load(softmax, item, unit.kv_head);
+        self.see(softmax, item, unit);
+        if unit.spans.len() == item.spans.len() {
+            return self.write(softmax, item, unit.kv_head);
+        }
+        let length = softmax.folded().len();
+        let at = |span: usize| item.partial_at(unit.kv_head, span, length);
+        // SAFETY: this unit's place is its own until it has counted itself below.
+        unsafe { self.partials.place(at(unit.spans.start), length) }.copy_from_slice(softmax.folded());
+        if item.left[unit.kv_head].fetch_sub(1, AcqRel) == 1 {
+            softmax.clear_folded();
+            for span in item.spans.clone() {
+                // SAFETY: whoever wrote it has counted itself and is done with it.
+                softmax.merge(self.team.isa(), unsafe { self.partials.place(at(span), length) });
+            }
+            self.write(softmax, item, unit.kv_head);
+        }
+    }
+
+    /// Takes up the item's queries of one key-value head.
+    fn load(&self, softmax: &mut Softmax, item: &Item, kv_head: usize) {
+        let Heads { head_dim, .. } = self.heads;
+        let column = kv_head * self.heads.group() * head_dim;
+        softmax.clear(head_dim);
+        for row in item.rows() {
+            let queries = &self.qkv[row * self.heads.width() + column..][..self.heads.group() * head_dim];
+            softmax.push(queries, &self.batch.sees(row, self.window));
+        }
+    }
+
+    /// Lets the item's queries see the unit's blocks.
+    fn see(&self, softmax: &mut Softmax, item: &Item, unit: &Unit) {
+        let (isa, group) = (self.team.isa(), self.heads.group());
+        let head = |visit: &Visit, kv_head: usize| self.cache.head(self.layer, visit.block as usize, kv_head);
+        let visits = || item.visits.iter().filter(|visit| unit.spans.contains(&visit.span));
+        // After its last block, a thread most likely goes on with the next head.
+        let after = visits().next().filter(|_| unit.kv_head + 1 < self.heads.kv_heads);
+        let after = after.map(|visit| head(visit, unit.kv_head + 1));
+        let mut following = visits().skip(1);
+        for visit in visits() {
+            let following = following.next();
+            let next = following.map(|visit| head(visit, unit.kv_head)).or(after);
+            let queries = visit.rows.start * group..visit.rows.end * group;
+            softmax.see(isa, queries, visit.index * BLOCK_TOKENS, head(visit, unit.kv_head), next);
+            if following.is_none_or(|following| following.span != visit.span) {
+                softmax.fold(isa);
+            }
+        }
+    }
+
+    fn write(&self, softmax: &Softmax, item: &Item, kv_head: usize) {
+        let width = self.heads.group() * self.heads.head_dim;
+        for (i, row) in item.rows().enumerate() {
+            // SAFETY: this head group of this row is written once, by whoever completes it.
+            let target = unsafe { self.out.slice(row, kv_head * width, width) };
+            softmax.write(i * self.heads.group(), target);
+        }
+    }
 }
 
 /// Positions `from..to` of a block's 64.
@@ -120,6 +173,7 @@ impl Seen {
 
 thread_local! {
     static SOFTMAX: RefCell<Softmax> = RefCell::default();
+    static PARTIALS: RefCell<Partials> = RefCell::default();
 }
 
 #[cfg(test)]

@@ -1,17 +1,29 @@
 //! The plain twin, which the narrower tiers compile to their own registers.
 
+use std::ops::Range;
+
 use half::f16;
 
-use super::{Seen, TILE};
+use super::{
+    Seen,
+    kernels::{Source, Stage},
+};
 use crate::{elementwise::exp, kv::BLOCK_TOKENS};
 
 #[inline(always)]
-pub(super) fn score(queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]]) {
-    let head_dim = queries.len() / scores.len();
-    for (query, scores) in queries.chunks_exact(head_dim).zip(scores) {
-        for (x, keys) in query.iter().zip(keys.as_chunks::<BLOCK_TOKENS>().0) {
+pub(super) fn widen(from: Source<'_>, lines: Range<usize>, width: usize, to: &mut Stage) {
+    for line in lines {
+        let halves = &from.halves[line * from.stride..][..width];
+        to.lines[line].iter_mut().zip(halves).for_each(|(to, half)| *to = single(*half));
+    }
+}
+
+#[inline(always)]
+pub(super) fn score(queries: &[f32], head_dim: usize, keys: &Stage, depth: usize, scores: &mut [[f32; BLOCK_TOKENS]]) {
+    for (query, scores) in queries.chunks(head_dim).zip(scores) {
+        for (x, keys) in query.iter().zip(&keys.lines[..depth]) {
             for token in 0..BLOCK_TOKENS {
-                scores[token] += x * widen(keys[token]);
+                scores[token] += x * keys[token];
             }
         }
     }
@@ -51,18 +63,19 @@ pub(super) fn soften(scores: &mut [f32; BLOCK_TOKENS], seen: Seen, largest: &mut
 #[inline(always)]
 pub(super) fn weigh(
     weights: &[[f32; BLOCK_TOKENS]],
-    shrink: &[f32; TILE],
-    values: &[f16],
-    seen: std::ops::Range<usize>,
+    shrink: &[f32],
+    values: &Stage,
+    tokens: Range<usize>,
     outputs: &mut [f32],
+    head_dim: usize,
+    width: usize,
 ) {
-    let head_dim = outputs.len() / weights.len();
-    for (q, output) in outputs.chunks_exact_mut(head_dim).enumerate() {
-        output.iter_mut().for_each(|x| *x *= shrink[q]);
-        for token in seen.clone() {
-            let weight = weights[q][token];
-            for (x, value) in output.iter_mut().zip(&values[token * head_dim..][..head_dim]) {
-                *x += weight * widen(*value);
+    for ((output, weights), shrink) in outputs.chunks_mut(head_dim).zip(weights).zip(shrink) {
+        let output = &mut output[..width];
+        output.iter_mut().for_each(|x| *x *= shrink);
+        for token in tokens.clone() {
+            for (x, value) in output.iter_mut().zip(&values.lines[token]) {
+                *x += weights[token] * value;
             }
         }
     }
@@ -71,7 +84,7 @@ pub(super) fn weigh(
 /// A finite f16 as f32, in arithmetic that vectorises: the exponent is rebiased by a multiplication, which also makes
 /// subnormals right.
 #[inline(always)]
-fn widen(x: f16) -> f32 {
+fn single(x: f16) -> f32 {
     let bits = u32::from(x.to_bits());
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((254 - 15) << 23);
     f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
@@ -84,7 +97,7 @@ mod tests {
         for bits in 0..=u16::MAX {
             let half = half::f16::from_bits(bits);
             if half.is_finite() {
-                assert_eq!(super::widen(half).to_bits(), half.to_f32().to_bits(), "{bits:#x}");
+                assert_eq!(super::single(half).to_bits(), half.to_f32().to_bits(), "{bits:#x}");
             }
         }
     }

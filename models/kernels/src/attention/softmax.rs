@@ -4,10 +4,18 @@ use std::ops::Range;
 
 use half::f16;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
-use super::{Seen, TILE, plain};
+use super::{
+    Seen, TILE,
+    kernels::{Ahead, Source, Stage, score, soften, weigh, widen},
+    partial,
+};
 use crate::{Isa, elementwise::by_tier, kv::BLOCK_TOKENS};
+
+/// Dimensions that are widened at a time.
+pub(super) const DEPTH: usize = 64;
+
+/// Keys `[head_dim][64]` and values `[64][head_dim]` of a block.
+pub(super) type Head<'a> = (&'a [f16], &'a [f16]);
 
 /// Query vectors, and what they have gathered so far.
 #[derive(Default)]
@@ -17,12 +25,26 @@ pub(super) struct Softmax {
     queries: Vec<f32>,
     /// Positions that each query sees.
     spans: Vec<Range<usize>>,
-    /// Largest score so far.
+    /// Largest score since the last fold.
     largest: Vec<f32>,
     /// Σ e^(score − largest), in 16 lanes.
     sums: Vec<[f32; 16]>,
     /// `[queries, head_dim]`: Σ e^(score − largest) · value.
     outputs: Vec<f32>,
+    /// What was folded (`partial.rs`).
+    folded: Vec<f32>,
+    block: AtBlock,
+}
+
+/// What is known of the queries at the block at hand.
+#[derive(Default)]
+struct AtBlock {
+    seen: Vec<Seen>,
+    /// Scores, then weights.
+    scores: Vec<[f32; BLOCK_TOKENS]>,
+    /// What earlier sums shrink by.
+    shrink: Vec<f32>,
+    stage: Box<Stage>,
 }
 
 impl Softmax {
@@ -34,6 +56,7 @@ impl Softmax {
         self.largest.clear();
         self.sums.clear();
         self.outputs.clear();
+        self.folded.clear();
     }
 
     /// Adds query vectors (`[n, head_dim]`) that see the positions `span`.
@@ -44,103 +67,130 @@ impl Softmax {
         self.largest.resize(count, f32::NEG_INFINITY);
         self.sums.resize(count, [0.0; 16]);
         self.outputs.resize(self.queries.len(), 0.0);
+        self.folded.resize(count * partial::len(self.head_dim), f32::NEG_INFINITY);
     }
 
-    /// How many queries there are.
-    pub(super) fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Lets `queries` see the block of positions from `start`.
-    pub(super) fn see(&mut self, isa: Isa, queries: Range<usize>, start: usize, keys: &[f16], values: &[f16]) {
-        let tiles = queries.len().div_ceil(TILE);
-        let size = queries.len().div_ceil(tiles.max(1)).max(1);
-        for first in queries.clone().step_by(size) {
-            self.tile(isa, first..(first + size).min(queries.end), start, keys, values);
-        }
-    }
-
-    fn tile(&mut self, isa: Isa, queries: Range<usize>, start: usize, keys: &[f16], values: &[f16]) {
-        let count = queries.len();
-        let seen: [Seen; TILE] = std::array::from_fn(|q| {
-            let span = self.spans.get(queries.start + q).filter(|_| q < count).cloned().unwrap_or(0..0);
-            let clip = |position: usize| position.saturating_sub(start).min(BLOCK_TOKENS);
-            Seen { from: clip(span.start), to: clip(span.end) }
-        });
-        let seen = &seen[..count];
-        if seen.iter().all(Seen::is_empty) {
+    /// Lets `queries` see the block of positions from `start`; `next` is the block that comes after it.
+    pub(super) fn see(
+        &mut self,
+        isa: Isa,
+        queries: Range<usize>,
+        start: usize,
+        (keys, values): Head<'_>,
+        next: Option<Head<'_>>,
+    ) {
+        let clip = |position: usize| position.saturating_sub(start).min(BLOCK_TOKENS);
+        self.block.seen.clear();
+        let spans = self.spans[queries.clone()].iter();
+        self.block.seen.extend(spans.map(|span| Seen { from: clip(span.start), to: clip(span.end) }));
+        if self.block.seen.iter().all(Seen::is_empty) {
             return;
         }
-        let vectors = queries.start * self.head_dim..queries.end * self.head_dim;
-        let mut scores = [[0.0; BLOCK_TOKENS]; TILE];
-        let scores = &mut scores[..count];
-        score(isa, &self.queries[vectors.clone()], keys, scores);
-        let mut shrink = [1.0; TILE];
-        for (q, seen) in seen.iter().enumerate().filter(|(_, seen)| !seen.is_empty()) {
-            let at = queries.start + q;
-            shrink[q] = soften(isa, &mut scores[q], *seen, &mut self.largest[at], &mut self.sums[at]);
+        self.score(isa, &queries, keys, next.map(|(keys, _)| keys));
+        self.soften(isa, &queries);
+        self.weigh(isa, &queries, values, next.map(|(_, values)| values));
+    }
+
+    fn score<'a>(&mut self, isa: Isa, queries: &Range<usize>, keys: &'a [f16], next: Option<&'a [f16]>) {
+        let AtBlock { scores, stage, .. } = &mut self.block;
+        scores.clear();
+        scores.resize(queries.len(), [0.0; BLOCK_TOKENS]);
+        for first in (0..self.head_dim).step_by(DEPTH) {
+            let depth = DEPTH.min(self.head_dim - first);
+            let source = |keys: &'a [f16]| Source { halves: &keys[first * BLOCK_TOKENS..], stride: BLOCK_TOKENS };
+            widen(isa, source(keys), 0..depth, BLOCK_TOKENS, stage);
+            let ahead = Ahead::new(next.map(source));
+            for tile in tiles(queries.len()) {
+                stage.ahead = ahead.share(&tile, queries.len());
+                let vectors = &self.queries[(queries.start + tile.start) * self.head_dim + first..];
+                score(isa, vectors, self.head_dim, stage, depth, &mut scores[tile]);
+            }
         }
-        for (scores, _) in scores.iter_mut().zip(seen).filter(|(_, seen)| seen.is_empty()) {
-            scores.fill(0.0);
+    }
+
+    fn soften(&mut self, isa: Isa, queries: &Range<usize>) {
+        let AtBlock { seen, scores, shrink, .. } = &mut self.block;
+        shrink.clear();
+        for ((at, scores), &seen) in queries.clone().zip(scores).zip(&*seen) {
+            if seen.is_empty() {
+                scores.fill(0.0);
+                shrink.push(1.0);
+            } else {
+                shrink.push(soften(isa, scores, seen, &mut self.largest[at], &mut self.sums[at]));
+            }
         }
-        let tokens = seen.iter().map(|s| s.from).min().unwrap_or(0)..seen.iter().map(|s| s.to).max().unwrap_or(0);
-        weigh(isa, scores, &shrink, values, tokens, &mut self.outputs[vectors]);
+    }
+
+    fn weigh<'a>(&mut self, isa: Isa, queries: &Range<usize>, values: &'a [f16], next: Option<&'a [f16]>) {
+        let AtBlock { seen, scores, shrink, stage } = &mut self.block;
+        for first in (0..self.head_dim).step_by(DEPTH) {
+            let width = DEPTH.min(self.head_dim - first);
+            let source = |values: &'a [f16]| Source { halves: &values[first..], stride: self.head_dim };
+            widen(isa, source(values), hull(seen), width, stage);
+            let ahead = Ahead::new(next.map(source));
+            for tile in tiles(queries.len()) {
+                stage.ahead = ahead.share(&tile, queries.len());
+                let outputs = &mut self.outputs[(queries.start + tile.start) * self.head_dim + first..];
+                let tokens = hull(&seen[tile.clone()]);
+                weigh(isa, &scores[tile.clone()], &shrink[tile], stage, tokens, outputs, self.head_dim, width);
+            }
+        }
+    }
+
+    /// Adds what was seen since the last fold to what was folded before.
+    pub(super) fn fold(&mut self, isa: Isa) {
+        let Self { folded, largest, sums, outputs, head_dim, .. } = self;
+        let (largest, sums, outputs, head_dim) = (&mut **largest, &mut **sums, &mut **outputs, *head_dim);
+        by_tier!(
+            isa,
+            fold_all(folded: &mut [f32], largest: &mut [f32], sums: &mut [[f32; 16]], outputs: &mut [f32], head_dim: usize)
+        );
+    }
+
+    /// What was folded.
+    pub(super) fn folded(&self) -> &[f32] {
+        &self.folded
+    }
+
+    /// Forgets what was folded.
+    pub(super) fn clear_folded(&mut self) {
+        partial::clear(&mut self.folded, self.head_dim);
+    }
+
+    /// Adds what another has folded of the next span.
+    pub(super) fn merge(&mut self, isa: Isa, part: &[f32]) {
+        let (folded, head_dim) = (&mut self.folded, self.head_dim);
+        use partial::merge;
+        by_tier!(isa, merge(folded: &mut [f32], part: &[f32], head_dim: usize));
     }
 
     /// Writes the outputs of the queries from `first` on.
     pub(super) fn write(&self, first: usize, target: &mut [f32]) {
-        for (q, target) in target.chunks_exact_mut(self.head_dim).enumerate() {
-            let inverse = 1.0 / self.sums[first + q].iter().sum::<f32>();
-            let output = &self.outputs[(first + q) * self.head_dim..][..self.head_dim];
-            target.iter_mut().zip(output).for_each(|(target, output)| *target = output * inverse);
+        let vectors = self.folded.chunks_exact(partial::len(self.head_dim)).skip(first);
+        for (target, vector) in target.chunks_exact_mut(self.head_dim).zip(vectors) {
+            let inverse = 1.0 / vector[1];
+            target.iter_mut().zip(&vector[2..]).for_each(|(target, output)| *target = output * inverse);
         }
     }
 }
 
-/// `scores[q][token] = queries[q] · keys[token]`.
-fn score(isa: Isa, queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]]) {
-    use plain::score as plain_score;
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the tier is only chosen where the machine has it; `keys` is a whole block's.
-        Isa::Avx512Vnni => unsafe { avx512::score(queries, keys, scores) },
-        _ => by_tier!(isa, plain_score(queries: &[f32], keys: &[f16], scores: &mut [[f32; BLOCK_TOKENS]])),
+#[inline(always)]
+fn fold_all(folded: &mut [f32], largest: &mut [f32], sums: &mut [[f32; 16]], outputs: &mut [f32], head_dim: usize) {
+    let vectors = folded.chunks_exact_mut(partial::len(head_dim)).zip(outputs.chunks_exact_mut(head_dim));
+    for (at, (folded, output)) in vectors.enumerate() {
+        partial::add(folded, largest[at], sums[at].iter().sum(), output);
+        (largest[at], sums[at]) = (f32::NEG_INFINITY, [0.0; 16]);
+        output.fill(0.0);
     }
 }
 
-/// Turns scores into weights e^(score − largest), 0 where nothing is seen; updates the query's state and returns what its
-/// earlier sums shrink by.
-fn soften(isa: Isa, scores: &mut [f32; BLOCK_TOKENS], seen: Seen, largest: &mut f32, sums: &mut [f32; 16]) -> f32 {
-    use plain::soften as plain_soften;
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Isa::Avx512Vnni => unsafe { avx512::soften(scores, seen, largest, sums) },
-        _ => by_tier!(
-            isa,
-            plain_soften(scores: &mut [f32; BLOCK_TOKENS], seen: Seen, largest: &mut f32, sums: &mut [f32; 16]) -> f32
-        ),
-    }
+/// Divides queries into tiles of nearly one size.
+fn tiles(queries: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = queries.div_ceil(queries.div_ceil(TILE).max(1)).max(1);
+    (0..queries).step_by(size).map(move |first| first..(first + size).min(queries))
 }
 
-/// `outputs[q] = outputs[q] · shrink[q] + Σ_token weights[q][token] · values[token]` over `tokens`.
-fn weigh(
-    isa: Isa,
-    weights: &[[f32; BLOCK_TOKENS]],
-    shrink: &[f32; TILE],
-    values: &[f16],
-    tokens: Range<usize>,
-    outputs: &mut [f32],
-) {
-    use plain::weigh as plain_weigh;
-    type Tokens = Range<usize>;
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Isa::Avx512Vnni => unsafe { avx512::weigh(weights, shrink, values, tokens, outputs) },
-        _ => by_tier!(
-            isa,
-            plain_weigh(weights: &[[f32; BLOCK_TOKENS]], shrink: &[f32; TILE], values: &[f16], tokens: Tokens, outputs: &mut [f32])
-        ),
-    }
+/// The tokens that any of them sees.
+fn hull(seen: &[Seen]) -> Range<usize> {
+    seen.iter().map(|seen| seen.from).min().unwrap_or(0)..seen.iter().map(|seen| seen.to).max().unwrap_or(0)
 }

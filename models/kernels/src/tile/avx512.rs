@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{MAX_ROWS, Panel, RowTile, TileOut, Unpacked};
+use super::{MAX_ROWS, Panel, RowTile, TileOut, Unpacked, by_format};
 use crate::{
     activations::Line,
     format::{BLOCK, Format},
@@ -29,18 +29,7 @@ macro_rules! each_row {
 /// The machine has AVX-512 F, BW, VL, DQ and VNNI; panel and rows hold what their shapes say and agree on `columns`.
 pub(super) unsafe fn multiply(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileOut) {
     // SAFETY: handed down.
-    unsafe {
-        match panel.format {
-            Format::Q4_0 => by_rows::<{ Format::Q4_0 as u8 }>(panel, x, out),
-            Format::Q4_1 => by_rows::<{ Format::Q4_1 as u8 }>(panel, x, out),
-            Format::Q5_0 => by_rows::<{ Format::Q5_0 as u8 }>(panel, x, out),
-            Format::Q5_1 => by_rows::<{ Format::Q5_1 as u8 }>(panel, x, out),
-            Format::Q8_0 => by_rows::<{ Format::Q8_0 as u8 }>(panel, x, out),
-            Format::Q4_K => by_rows::<{ Format::Q4_K as u8 }>(panel, x, out),
-            Format::Q5_K => by_rows::<{ Format::Q5_K as u8 }>(panel, x, out),
-            Format::Q6_K => by_rows::<{ Format::Q6_K as u8 }>(panel, x, out),
-        }
-    }
+    unsafe { by_format!(panel.format, by_rows(panel, x, out)) }
 }
 
 /// As [`multiply`] for [`MAX_ROWS`] rows, with a panel that [`unpack`] has prepared.
@@ -48,20 +37,8 @@ pub(super) unsafe fn multiply(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileOu
 /// # Safety
 /// As [`multiply`]; `unpacked` holds what `unpack` wrote for this panel.
 pub(super) unsafe fn multiply_unpacked(panel: Panel<'_>, unpacked: &[Unpacked], x: RowTile<'_>, out: &mut TileOut) {
-    assert!(unpacked.len() == panel.columns / BLOCK && x.rows == MAX_ROWS);
     // SAFETY: handed down.
-    unsafe {
-        match panel.format {
-            Format::Q4_0 => wide::<{ Format::Q4_0 as u8 }>(unpacked, x, out),
-            Format::Q4_1 => wide::<{ Format::Q4_1 as u8 }>(unpacked, x, out),
-            Format::Q5_0 => wide::<{ Format::Q5_0 as u8 }>(unpacked, x, out),
-            Format::Q5_1 => wide::<{ Format::Q5_1 as u8 }>(unpacked, x, out),
-            Format::Q8_0 => wide::<{ Format::Q8_0 as u8 }>(unpacked, x, out),
-            Format::Q4_K => wide::<{ Format::Q4_K as u8 }>(unpacked, x, out),
-            Format::Q5_K => wide::<{ Format::Q5_K as u8 }>(unpacked, x, out),
-            Format::Q6_K => wide::<{ Format::Q6_K as u8 }>(unpacked, x, out),
-        }
-    }
+    unsafe { by_format!(panel.format, wide(unpacked, x, out)) }
 }
 
 /// Unpacks a panel, for when many tiles pass over it.
@@ -69,20 +46,8 @@ pub(super) unsafe fn multiply_unpacked(panel: Panel<'_>, unpacked: &[Unpacked], 
 /// # Safety
 /// As [`multiply`].
 pub(super) unsafe fn unpack(panel: Panel<'_>, to: &mut [Unpacked]) {
-    assert!(to.len() == panel.columns / BLOCK);
     // SAFETY: handed down.
-    unsafe {
-        match panel.format {
-            Format::Q4_0 => unpack_blocks::<{ Format::Q4_0 as u8 }>(panel, to),
-            Format::Q4_1 => unpack_blocks::<{ Format::Q4_1 as u8 }>(panel, to),
-            Format::Q5_0 => unpack_blocks::<{ Format::Q5_0 as u8 }>(panel, to),
-            Format::Q5_1 => unpack_blocks::<{ Format::Q5_1 as u8 }>(panel, to),
-            Format::Q8_0 => unpack_blocks::<{ Format::Q8_0 as u8 }>(panel, to),
-            Format::Q4_K => unpack_blocks::<{ Format::Q4_K as u8 }>(panel, to),
-            Format::Q5_K => unpack_blocks::<{ Format::Q5_K as u8 }>(panel, to),
-            Format::Q6_K => unpack_blocks::<{ Format::Q6_K as u8 }>(panel, to),
-        }
-    }
+    unsafe { by_format!(panel.format, unpack_blocks(panel, to)) }
 }
 
 /// # Safety
@@ -99,6 +64,9 @@ unsafe fn by_rows<const F: u8>(panel: Panel<'_>, x: RowTile<'_>, out: &mut TileO
             6 => tile::<F, 6>(panel, x, out),
             7 => tile::<F, 7>(panel, x, out),
             8 => tile::<F, 8>(panel, x, out),
+            9 => tile::<F, 9>(panel, x, out),
+            10 => tile::<F, 10>(panel, x, out),
+            11 => tile::<F, 11>(panel, x, out),
             12 => tile::<F, 12>(panel, x, out),
             rows => unreachable!("no tile of {rows} rows"),
         }

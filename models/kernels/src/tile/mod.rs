@@ -7,6 +7,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use crate::{
@@ -15,8 +17,28 @@ use crate::{
     format::{BLOCK, Format, PANEL_ROWS},
 };
 
-/// The most activation rows of a tile: 12 accumulators and 8 registers of codes fit the 32 of AVX-512.
+/// The most activation rows of a tile: 12 accumulators and 8 registers of codes fit the 32 of AVX-512. With 16 they would
+/// just so, and compilers spill some: half of the formats were slower.
 pub(crate) const MAX_ROWS: usize = 12;
+
+/// Calls `$kernel` compiled for the format.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! by_format {
+    ($format:expr, $kernel:ident($($arg:expr),*)) => {
+        match $format {
+            Format::Q4_0 => $kernel::<{ Format::Q4_0 as u8 }>($($arg),*),
+            Format::Q4_1 => $kernel::<{ Format::Q4_1 as u8 }>($($arg),*),
+            Format::Q5_0 => $kernel::<{ Format::Q5_0 as u8 }>($($arg),*),
+            Format::Q5_1 => $kernel::<{ Format::Q5_1 as u8 }>($($arg),*),
+            Format::Q8_0 => $kernel::<{ Format::Q8_0 as u8 }>($($arg),*),
+            Format::Q4_K => $kernel::<{ Format::Q4_K as u8 }>($($arg),*),
+            Format::Q5_K => $kernel::<{ Format::Q5_K as u8 }>($($arg),*),
+            Format::Q6_K => $kernel::<{ Format::Q6_K as u8 }>($($arg),*),
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use by_format;
 
 /// A tile's result: `[row][lane]`.
 pub(crate) type TileOut = [[f32; PANEL_ROWS]; MAX_ROWS];
@@ -61,26 +83,10 @@ impl Unpacked {
     pub(crate) const EMPTY: Self = Self { codes: [[0; 64]; 8], scales: [0.0; 16], seconds: [0.0; 16] };
 }
 
-/// How many of `left` rows the next tile takes: as many as have a kernel.
-pub(crate) fn tile_rows(left: usize) -> usize {
-    match left {
-        MAX_ROWS.. => MAX_ROWS,
-        9..MAX_ROWS => left.div_ceil(2),
-        _ => left,
-    }
-}
-
-/// The tile of `row` among `rows` rows: its first row, and how many it has.
+/// The tile of `row` among `rows` rows, all but the last of which are full: its first row, and how many it has.
 pub(crate) fn tile_at(rows: usize, row: usize) -> (usize, usize) {
-    let whole = rows / MAX_ROWS * MAX_ROWS;
-    let mut first = if row < whole { row / MAX_ROWS * MAX_ROWS } else { whole };
-    loop {
-        let count = tile_rows(rows - first);
-        if row < first + count {
-            return (first, count);
-        }
-        first += count;
-    }
+    let first = row / MAX_ROWS * MAX_ROWS;
+    (first, (rows - first).min(MAX_ROWS))
 }
 
 /// Computes `out[row][lane] = Σ_k w[lane][k] · x[row][k]` for the tile's rows.
@@ -94,7 +100,13 @@ pub(crate) fn multiply(isa: Isa, panel: Panel<'_>, x: RowTile<'_>, out: &mut Til
         Isa::Avx512Vnni => unsafe { avx512::multiply(panel, x, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx2 => unsafe { avx2::multiply(panel, x, out) },
+        Isa::AvxVnni => unsafe { avx2::vex::multiply(panel, x, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx2 => unsafe { avx2::maddubs::multiply(panel, x, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Isa::Neon => unsafe { neon::multiply(panel, x, out) },
         _ => portable::multiply(panel, x, out),
     }
 }
@@ -107,18 +119,20 @@ pub(crate) fn unpacking_pays(format: Format) -> bool {
 /// Unpacks a panel into `to`, a block an entry, if the tier gains by it when many tiles pass over the panel.
 pub(crate) fn unpack(isa: Isa, panel: Panel<'_>, to: &mut [Unpacked]) -> bool {
     assert!(panel.bytes.len() >= panel.format.panel_bytes(panel.columns) && to.len() == panel.columns / BLOCK);
-    match isa {
-        #[cfg(target_arch = "x86_64")]
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512Vnni {
         // SAFETY: as in `multiply`.
-        Isa::Avx512Vnni => unsafe { avx512::unpack(panel, to) },
-        _ => return false,
+        unsafe { avx512::unpack(panel, to) };
+        return true;
     }
-    true
+    let _ = isa;
+    false
 }
 
 /// As [`multiply`], with a panel that was unpacked; the tile has [`MAX_ROWS`] rows.
 pub(crate) fn multiply_unpacked(isa: Isa, panel: Panel<'_>, unpacked: &[Unpacked], x: RowTile<'_>, out: &mut TileOut) {
     assert!(panel.columns == x.columns && x.rows == MAX_ROWS && x.lines.len() == x.columns / BLOCK * x.rows);
+    assert!(unpacked.len() == panel.columns / BLOCK);
     match isa {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as in `multiply`.

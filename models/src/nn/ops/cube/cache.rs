@@ -18,7 +18,7 @@ const FIRST_BLOCKS: usize = 8;
 /// A device's memory is taken when it is allocated, not when it is written, so the cache starts small and doubles as
 /// higher blocks come into use.
 #[derive(Debug)]
-pub(crate) struct BlockCache {
+pub(crate) struct DeviceKvCache {
     device: Device,
     shape: KvShape,
     /// Blocks allocated.
@@ -29,12 +29,17 @@ pub(crate) struct BlockCache {
     layers: Vec<(Tensor<1>, Tensor<1>)>,
 }
 
-impl BlockCache {
+impl DeviceKvCache {
     /// Room for up to `most` blocks.
     pub(crate) fn new(device: &Device, shape: KvShape, most: usize) -> Self {
         let empty = || Tensor::empty([0], device);
         let layers = (0..shape.layers).map(|_| (empty(), empty())).collect();
         Self { device: device.clone(), shape, blocks: 0, most, layers }
+    }
+
+    /// Bytes of a block over all layers.
+    pub(crate) const fn block_bytes(shape: KvShape) -> usize {
+        shape.block_values() * size_of::<f32>()
     }
 
     /// Makes sure that blocks below `blocks` are there.

@@ -1,7 +1,7 @@
 //! The GPU's bodies, as CubeCL kernels.
 //!
 //! Weights stay quantised in the device's memory ([`DeviceMatrix`]) and are unpacked where they are multiplied; activations
-//! are f32, and so are the cached keys and values ([`BlockCache`]). Nothing is read back before a step's logits.
+//! are f32, and so are the cached keys and values ([`DeviceKvCache`]). Nothing is read back before a step's logits.
 
 mod attention;
 mod cache;
@@ -25,7 +25,7 @@ use burn_cubecl::{
 };
 
 pub use self::matrix::DeviceMatrix;
-pub(crate) use self::{cache::BlockCache, plan::Plan};
+pub(crate) use self::{cache::DeviceKvCache, plan::Plan};
 use super::DecoderOps;
 use crate::nn::{FeedForward, PackedLinear, RmsNorm, SelfAttention, Step};
 
