@@ -66,7 +66,7 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Halves of a cache line.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "as above"))]
     const HALVES: usize = 32;
 
     /// The same place in the next block, if there is one.
