@@ -397,14 +397,15 @@ fn a_full_disk_is_a_clear_error_and_the_pull_goes_on_later() {
     let script = "trap '' XFSZ; ulimit -f $((32768 / $1)); shift; exec \"$@\"";
     // The unit of `ulimit -f` is 512 bytes for POSIX and 1024 for some shells: ask for whichever this one has.
     let posix = Command::new("sh").args(["-c", "[ -z \"$BASH_VERSION\" ]"]).status().unwrap().success();
-    let status = Command::new("sh")
+    // Through pipes: the limit holds for what it prints too, where that goes into a file.
+    let child = Command::new("sh")
         .args(["-c", script, "sh", if posix { "512" } else { "1024" }])
         .arg(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "store::tests::full_disk_child"])
         .env(HOME_VARIABLE, fixture.root.path())
-        .status()
+        .output()
         .unwrap();
-    assert!(status.success());
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     assert_eq!(fixture.asked(), ["part-1", "part-2"]);
     let store = fixture.store(&fixture.wheels());
     fixture.assert_complete(&pull(&store).unwrap());
