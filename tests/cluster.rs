@@ -184,7 +184,6 @@ async fn a_node_and_an_aggregator_restart_and_no_run_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a quarter of a minute"]
 async fn four_nodes_and_two_aggregators_restart_in_turn_and_no_run_fails() {
     rolling_restart(4, 2).await;
 }

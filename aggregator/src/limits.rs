@@ -56,10 +56,8 @@ pub struct Limits {
     pub poll_timeout: Duration,
     /// The longest pause between two looks at a node that isn't.
     pub reconnect_max: Duration,
-    /// How long a call waits for a node that went away just now, where no other hosts its model.
+    /// How long after it went away a node is waited for, where no other hosts a model.
     pub return_wait: Duration,
-    /// How long after it went away a node is waited for.
-    pub away: Duration,
     /// To open a connection.
     pub connect: Duration,
     /// How long a question waits for nodes that have not been looked at yet (start-up).
@@ -103,7 +101,6 @@ impl Limits {
             reconnect_max: Duration::from_secs(5),
             // A small model is loaded again within this.
             return_wait: Duration::from_secs(3),
-            away: Duration::from_secs(10),
             connect: Duration::from_secs(1),
             first_look: Duration::from_secs(5),
             drain: Duration::from_secs(30),

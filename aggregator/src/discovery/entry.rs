@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -149,12 +150,13 @@ impl Entry {
         hosted && status.state == NodeState::Ready
     }
 
-    /// Whether it hosted the model and went away so short a time ago that it may be restarting.
-    pub(crate) fn may_be_back(&self, model: &str, within: std::time::Duration) -> bool {
+    /// Until when it is expected back, where it hosted the model and went away so short a time ago that it may be
+    /// restarting.
+    pub(super) fn expected_until(&self, model: &str, wait: Duration) -> Option<Instant> {
         let status = self.lock();
         let hosted = status.models.iter().any(|hosted| hosted.name == model);
-        let lately = status.away_since.is_some_and(|since| since.elapsed() < within);
-        hosted && lately && status.state != NodeState::Ready
+        let until = status.away_since.map(|since| since + wait);
+        until.filter(|until| hosted && status.state != NodeState::Ready && *until > Instant::now())
     }
 
     pub(crate) fn embeds(&self, model: &str) -> bool {

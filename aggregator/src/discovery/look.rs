@@ -29,35 +29,35 @@ const PATIENCE: u32 = 2;
 pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, seed: u64, changed: impl Fn()) {
     let Some(channel) = entry.channel() else { return };
     let mut failures = 0_u32;
-    let mut watch = Watch::new();
+    // The failures of looks that nobody asked for: looks on demand do not lengthen the pauses.
+    let mut on_schedule = 0_u32;
+    let mut asked = false;
+    let mut watch = Watch::new(channel.clone(), limits.poll_interval);
     loop {
-        let pause = match timeout(limits.poll_timeout, look(channel.clone())).await {
-            Ok(Ok(seen)) => {
-                failures = 0;
-                record(&entry, seen);
-                watch.open(&channel, limits.poll_interval, limits.poll_timeout).await;
-                limits.poll_interval
+        let looked = timeout(limits.poll_timeout, look(channel.clone())).await;
+        if let Ok(Ok(seen)) = looked {
+            (failures, on_schedule) = (0, 0);
+            record(&entry, seen);
+        } else {
+            failures += 1;
+            on_schedule += u32::from(!asked);
+            let was_well = entry.status().state == NodeState::Ready;
+            match looked {
+                Ok(Err(status)) => give_up(&entry, explain(&status).message),
+                _ if was_well && failures < PATIENCE => {}
+                _ => give_up(&entry, format!("no answer within {:?}", limits.poll_timeout)),
             }
-            Ok(Err(status)) => {
-                failures += 1;
-                give_up(&entry, explain(&status).message);
-                backoff(failures, limits.reconnect_max, jitter(&entry, seed, failures))
-            }
-            Err(_) => {
-                failures += 1;
-                let was_well = entry.status().state == NodeState::Ready;
-                if !was_well || failures >= PATIENCE {
-                    give_up(&entry, format!("no answer within {:?}", limits.poll_timeout));
-                }
-                backoff(failures, limits.reconnect_max, jitter(&entry, seed, failures))
-            }
+        }
+        let pause = match failures {
+            0 => limits.poll_interval,
+            _ => backoff(on_schedule, limits.reconnect_max, jitter(&entry, seed, failures)),
         };
         changed();
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = entry.asked_again() => {}
-            () = watch.differs(entry.status().state == NodeState::Ready) => {}
-        }
+        asked = tokio::select! {
+            () = sleep(pause) => false,
+            () = entry.asked_again() => true,
+            () = watch.differs(entry.status().state == NodeState::Ready), if failures == 0 => false,
+        };
     }
 }
 

@@ -9,10 +9,10 @@ use futures::StreamExt;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinHandle, JoinSet},
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 
-use super::{Discovery, Entry, NodeStatus, Transport, Update, look::keep_looking};
+use super::{Discovery, Entry, NodeState, NodeStatus, Transport, Update, look::keep_looking};
 use crate::{limits::Limits, members::Chooser};
 
 /// The most nodes; more are ignored, with a word in the log.
@@ -94,29 +94,27 @@ impl Pool {
         &self.chooser
     }
 
-    /// Waits, within the limits, for a node that hosts the model and went away just now, as nodes do that are restarted one
-    /// after the other. False at once where there is none.
+    /// Waits for a node that hosts the model and went away just now, as nodes do that are restarted one after the other, as
+    /// long as the limits expect it back. False at once where none is expected.
     pub(crate) async fn back(&self, model: &str) -> bool {
-        let (away, wait) = (self.shared.limits.away, self.shared.limits.return_wait);
+        let wait = self.shared.limits.return_wait;
         let mut changes = self.shared.changes.subscribe();
-        let waiting = async {
-            loop {
-                let entries = self.entries();
-                if entries.iter().any(|entry| entry.hosts(model)) {
-                    return true;
-                }
-                let expected: Vec<_> = entries.iter().filter(|entry| entry.may_be_back(model, away)).collect();
-                if expected.is_empty() {
-                    return false;
-                }
-                expected.iter().for_each(|entry| entry.look_again());
-                if changes.changed().await.is_err() {
-                    return false;
-                }
-                sleep(AGAIN).await;
+        while let Some(until) = self.entries().iter().filter_map(|entry| entry.expected_until(model, wait)).max() {
+            let entries = self.entries();
+            if entries.iter().any(|entry| entry.hosts(model)) {
+                return true;
             }
-        };
-        timeout(wait, waiting).await.unwrap_or(false)
+            entries
+                .iter()
+                .filter(|entry| entry.status().state != NodeState::Ready)
+                .for_each(|entry| entry.look_again());
+            let look = async {
+                let _ = changes.changed().await; // its sender lives as long as this pool
+                sleep(AGAIN).await;
+            };
+            let _ = timeout_at(until, look).await;
+        }
+        self.entries().iter().any(|entry| entry.hosts(model))
     }
 
     /// Waits until every node has been looked at once, for as long as the limits say.

@@ -1,6 +1,9 @@
 //! A topology with other members, for one request.
 
-use super::{Author, MAX_SEATS, Member, Propose, Quorum, Samples, Stage, Topology, sampling::OutOfRange};
+use super::{Author, MAX_SEATS, Member, Propose, Quorum, Samples, Stage, Topology, quorum::ImpossibleQuorum};
+
+/// The most bytes of a model's name.
+const MAX_NAME_BYTES: usize = 256;
 
 /// What a request changes of a topology; what is empty stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,15 +20,15 @@ pub struct Overrides {
 /// A change that cannot be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Impossible {
-    /// A model without a name.
-    #[error("overrides name a model \"\": name one that a node hosts")]
-    Nameless,
+    /// A model without a name, or with one that no model has.
+    #[error("overrides name a model with {0} bytes: name one that a node hosts, in at most {MAX_NAME_BYTES}")]
+    Name(usize),
     /// More models than seats may be.
-    #[error("overrides.proposers: {0}")]
-    Seats(#[source] OutOfRange),
+    #[error("overrides.proposers: {0} models, and a stage has at most {MAX_SEATS} seats")]
+    Seats(usize),
     /// A stage cannot give so many drafts.
     #[error("overrides.quorum: {0}")]
-    Quorum(#[from] super::quorum::ImpossibleQuorum),
+    Quorum(ImpossibleQuorum),
     /// There is no such stage.
     #[error("topology {topology} has no {stage} stage: leave overrides.{field} out")]
     NoStage {
@@ -49,11 +52,12 @@ impl Topology {
     /// This topology with the changes.
     pub fn with(&self, overrides: &Overrides) -> Result<Self, Impossible> {
         let Overrides { proposers, synthesizer, quorum } = overrides;
-        if proposers.iter().chain(synthesizer).any(|name| name.trim().is_empty()) {
-            return Err(Impossible::Nameless);
+        let wrong = |name: &&String| name.trim().is_empty() || name.len() > MAX_NAME_BYTES;
+        if let Some(name) = proposers.iter().chain(synthesizer).find(wrong) {
+            return Err(Impossible::Name(name.len()));
         }
         if proposers.len() > MAX_SEATS {
-            return Err(Impossible::Seats(OutOfRange::new(proposers.len(), "at most 64 models")));
+            return Err(Impossible::Seats(proposers.len()));
         }
         let has = |kind| self.stages.iter().any(|stage| stage.kind() == kind);
         let missing = |stage, field| Impossible::NoStage { topology: self.name.clone(), stage, field };
@@ -94,7 +98,8 @@ impl Propose {
             self.members = models.iter().zip(places).map(member).collect();
         }
         let seats = self.seats();
-        self.quorum = Quorum::try_new(quorum.unwrap_or_else(|| self.quorum.get().min(seats)), seats)?;
+        let wanted = quorum.unwrap_or_else(|| self.quorum.get().min(seats));
+        self.quorum = Quorum::try_new(wanted, seats).map_err(Impossible::Quorum)?;
         Ok(())
     }
 }

@@ -263,7 +263,9 @@ fn a_request_may_change_who_sits_and_keeps_roles_and_rules() {
     assert_eq!(propose.members[0].role.as_ref().unwrap().name, "critic");
     assert_eq!(propose.members[1].sampling.temperature.unwrap().get(), 0.1);
     assert!(change(&["x"], None, Some(2)).unwrap_err().to_string().contains("quorum of 2 is impossible with 1"));
-    assert_eq!(change(&[""], None, None), Err(Impossible::Nameless));
+    assert_eq!(change(&[""], None, None), Err(Impossible::Name(0)));
+    assert_eq!(change(&[], Some(&"x".repeat(257)), None), Err(Impossible::Name(257)));
+    assert_eq!(change(&["x"; 65], None, None), Err(Impossible::Seats(65)));
     let single = Topologies::builtin();
     let none = single.get("single").unwrap().with(&Overrides { quorum: Some(1), ..Overrides::default() });
     assert!(none.unwrap_err().to_string().contains("has no propose stage: leave overrides.quorum out"));

@@ -32,7 +32,7 @@ cluster is started for it, and missing models are fetched.
 Examples:
   synod ask 'Why do leaves change colour in autumn?'
   synod ask --show --topology moa-3 'Explain what a hash table is.'
-  synod ask --proposers smollm2-135m-instruct,gemma-3-270m --quorum 1 'What is a monad?'
+  synod ask --proposers smollm2-135m-instruct,qwen2.5-coder-0.5b-instruct --quorum 1 'What is a monad?'
   synod ask --json --seed 7 'Name three prime numbers.' | jq -r .answer";
 
 /// Ask a question of several models and get one answer
