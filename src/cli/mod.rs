@@ -8,6 +8,7 @@ mod bench;
 mod completions;
 mod models;
 mod node;
+mod plan;
 mod tls;
 mod topology;
 mod up;
@@ -82,6 +83,8 @@ pub(crate) enum Command {
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
+    /// What a model takes of this machine: memory, and how fast it will be
+    Plan(plan::Plan),
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -112,6 +115,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Aggregator(aggregator) => Box::pin(aggregator::run(aggregator, context)).await,
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
+        Command::Plan(plan) => plan::run(plan, context).await,
         Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),
     }
