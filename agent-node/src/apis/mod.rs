@@ -3,6 +3,7 @@
 
 mod api;
 mod call;
+pub mod execute;
 
 pub use api::{Api, Binding, Effect, HttpBinding, HttpMethod, Notation, Place};
 pub use call::Call;
