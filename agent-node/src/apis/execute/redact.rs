@@ -7,6 +7,7 @@ use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 const REDACTED: &str = "[redacted]";
 /// Times that a text is percent-decoded to look beneath.
@@ -22,12 +23,16 @@ pub(super) struct Redactor {
 impl Redactor {
     /// A redactor of this secret.
     pub(super) fn new(secret: &str) -> Self {
+        // In a query, where a space is a plus, it may be encoded in base64 in its turn.
+        let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
         let json = serde_json::to_string(secret).unwrap_or_default();
-        let plain = [secret, json.trim_matches('"'), &encoded].map(regex::escape).into_iter();
-        let base64 = (0..3).flat_map(|shift| base64_within(secret, shift)).map(|form| regex::escape(&form));
-        let forms = plain.chain(base64).chain([format!("(?i:{hex})")]).collect::<Vec<_>>().join("|");
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let base64 = [secret, &form].into_iter().flat_map(|text| (0..3).flat_map(|shift| base64_within(text, shift)));
+        let base64: Vec<_> = base64.collect();
+        let texts =
+            [secret, json.trim_matches('"'), &form, &encoded].into_iter().chain(base64.iter().map(String::as_str));
+        let forms = texts.map(regex::escape).chain([format!("(?i:{hex})")]).collect::<Vec<_>>().join("|");
         Self { secret: secret.to_owned(), forms: RegexBuilder::new(&forms).size_limit(32 << 20).build().ok() }
     }
 
@@ -43,8 +48,8 @@ impl Redactor {
         // Some characters encoded and others not is no form that can be listed: the whole text goes.
         let mut beneath = replaced.clone();
         for _ in 0..DECODINGS {
-            beneath = percent_decode_str(&beneath).decode_utf8_lossy().into_owned();
-            if beneath.contains(&self.secret) {
+            beneath = percent_decode_str(&beneath.replace('+', " ")).decode_utf8_lossy().into_owned();
+            if beneath.contains(&self.secret.replace('+', " ")) || beneath.contains(&self.secret) {
                 return REDACTED.to_owned();
             }
         }
@@ -102,6 +107,7 @@ mod tests {
         gone(&format!("you sent Bearer {SECRET}, thanks"));
         gone(&utf8_percent_encode(SECRET, NON_ALPHANUMERIC).to_string());
         gone(&format!("%73{}", &SECRET[1..]));
+        gone(&format!("key={}", form_urlencoded::byte_serialize(SECRET.as_bytes()).collect::<String>()));
         gone(&serde_json::to_string(SECRET).unwrap());
         gone(&SECRET.bytes().map(|byte| format!("{byte:02X}")).collect::<String>());
         for before in ["", "a", "ab", "user:", "Authorization: Bearer "] {
