@@ -3,6 +3,7 @@
 //! A new command is a new file, a variant of [`Command`] and a line in [`run`].
 
 mod aggregator;
+pub(crate) mod apis;
 mod ask;
 mod bench;
 mod completions;
@@ -85,6 +86,9 @@ pub(crate) enum Command {
     Models(models::Models),
     /// What a model takes of this machine: memory, and how fast it will be
     Plan(plan::Plan),
+    /// Catalogues of APIs: what can be called
+    #[command(subcommand)]
+    Apis(apis::Apis),
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -116,6 +120,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
         Command::Plan(plan) => plan::run(plan, context).await,
+        Command::Apis(apis) => Box::pin(apis::run(apis, context)).await,
         Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),
     }

@@ -4,6 +4,7 @@
 //! of `--config`), variables such as `SYNOD__AGGREGATOR__LISTEN`, flags. Two types: [`shape`] is what serde reads,
 //! [`Config`] what the program relies on. All mistakes are reported at once.
 
+mod apis;
 mod check;
 mod document;
 pub(crate) mod key;
@@ -24,6 +25,7 @@ use synod_aggregator::discovery::Records;
 use synod_models::{engine::Device, store::Manifest};
 use synod_tls::{Names, TlsFiles};
 
+pub(crate) use apis::Apis;
 pub(crate) use load::Layers;
 pub(crate) use mistake::Mistakes;
 use origins::Origins;
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) nodes: Vec<Node>,
     /// The user's own models, for [`Store::with_manifests`](synod_models::store::Store::with_manifests).
     pub(crate) models: Vec<Manifest>,
+    /// How calls of APIs are carried out.
+    pub(crate) apis: Apis,
     /// The user's topologies, for the aggregator to check.
     pub(crate) topologies: BTreeMap<String, toml::Value>,
     /// The user's roles, for the aggregator to check.

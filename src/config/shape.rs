@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use synod_models::store::ManifestShape;
 
+use super::apis::ApisShape;
+
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,6 +24,8 @@ pub(crate) struct ConfigShape {
     pub(crate) nodes: Vec<NodeShape>,
     /// The user's own models.
     pub(crate) models: BTreeMap<String, ManifestShape>,
+    /// Calls of APIs.
+    pub(crate) apis: ApisShape,
     /// The user's topologies. Opaque here: the aggregator knows what they mean.
     pub(crate) topologies: BTreeMap<String, toml::Value>,
     /// The user's roles, opaque as well.

@@ -204,3 +204,37 @@ fn what_is_not_built_in_is_said_with_its_line() {
         ],
     );
 }
+
+#[test]
+fn calls_of_apis_are_careful_unless_somebody_says_otherwise() {
+    let home = std::path::Path::new("/home");
+    let usual = load(&[], &[]).unwrap().apis.executor(home, false);
+    assert_eq!(usual.policy, synod_agent_node::apis::execute::Policy::CAREFUL);
+    assert!(usual.guard.networks.is_empty() && usual.credentials.is_empty());
+    let own = "[apis]\nreversible = 'auto'\nnetworks = ['127.0.0.1:8765']\ntime_s = 5\n\
+               [apis.credentials.notes]\nhost = '127.0.0.1:8765'\nkind = 'bearer'\nenv = 'NOTES_TOKEN'";
+    let own = load(&[own], &[]).unwrap().apis.executor(home, true);
+    assert_eq!((own.limits.time.as_secs(), own.credentials.len(), own.guard.networks.len()), (5, 1, 1));
+    assert_eq!(own.policy.irreversible, synod_agent_node::apis::execute::Rule::Confirm);
+}
+
+#[test]
+fn every_mistake_about_calls_of_apis_is_found() {
+    let text = "[apis]\nread = 'maybe'\nhosts = ['https://a.example']\nnetworks = ['localhost:80']\nredirects = 99\n\
+                [apis.credentials.a]\nhost = 'a.example/x'\nkind = 'cookie'\nfile = 'x'\n\
+                [apis.credentials.b]\nhost = 'b.example'\nkind = 'bearer'\n";
+    let expected = [
+        "no rule `maybe`",
+        "no host",
+        "no network",
+        "between 0 and 10",
+        "one host",
+        "kind `cookie`",
+        "`file` or with `env`",
+    ];
+    let mistakes = load(&[text], &[]).unwrap_err();
+    for expected in expected {
+        assert!(mistakes.iter().any(|mistake| mistake.contains(expected)), "no `{expected}` in {mistakes:#?}");
+    }
+    assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
+}
