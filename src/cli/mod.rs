@@ -6,6 +6,7 @@ mod aggregator;
 mod ask;
 mod bench;
 mod completions;
+mod keys;
 mod models;
 mod node;
 mod tls;
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
+    /// API keys of the HTTP interface
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -112,6 +116,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Aggregator(aggregator) => Box::pin(aggregator::run(aggregator, context)).await,
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
+        Command::Keys(keys) => keys::run(keys, &context),
         Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),
     }

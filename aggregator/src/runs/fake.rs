@@ -164,7 +164,7 @@ impl Nodes for FakeNodes {
                     .boxed()
             }
             Act::Flood(text) => {
-                let nothing = MemberEvent::Delta { text: String::new(), tokens: 0 };
+                let nothing = MemberEvent::Delta { text: String::new(), tokens: 0, logprobs: Vec::new() };
                 stream::iter([Ok(delta(&text))]).chain(stream::repeat(Ok(nothing))).boxed()
             }
             Act::Babble => stream::unfold((), |()| async {
@@ -180,7 +180,7 @@ impl Nodes for FakeNodes {
 }
 
 fn delta(text: &str) -> MemberEvent {
-    MemberEvent::Delta { text: text.to_owned(), tokens: 1 }
+    MemberEvent::Delta { text: text.to_owned(), tokens: 1, logprobs: Vec::new() }
 }
 
 /// An answer word by word.
