@@ -84,7 +84,7 @@ def tools(client, model):
     after = client.chat.completions.create(model=model, messages=messages, tools=[CITY], tool_choice="none", max_tokens=40)
     print(f"after the call: {after.choices[0].message.content!r}")
     chunks = client.chat.completions.create(
-        model=model, messages=messages[:1], tools=[CITY], tool_choice="required", max_tokens=200, temperature=0, stream=True
+        model=model, messages=messages[:1], tools=[CITY], tool_choice="required", parallel_tool_calls=False, stream=True
     )
     deltas = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or []]
     assert deltas[0].function.name == "get_weather" and json.loads("".join(one.function.arguments for one in deltas))

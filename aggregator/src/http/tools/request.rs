@@ -134,7 +134,7 @@ mod tests {
     fn check(choice: Value, names: &[&str], required: bool) {
         let chosen = tools(choice).unwrap();
         let list: Vec<_> = chosen.iter().flat_map(|tools| tools.list.iter().map(|tool| tool.name.as_str())).collect();
-        assert_eq!((list.as_slice(), chosen.is_some_and(|tools| tools.required)), (names, required));
+        assert_eq!((list.as_slice(), chosen.as_ref().is_some_and(|tools| tools.required)), (names, required));
     }
 
     #[test]
