@@ -10,6 +10,9 @@ use tokio::time::timeout;
 
 use super::{error::ApiError, limits::HttpLimits};
 
+/// Characters of a field's place that an error repeats.
+const MAX_PATH: usize = 200;
+
 /// Reads it, or says what is wrong with it and where.
 pub(super) async fn read<T: DeserializeOwned>(request: Request, limits: &HttpLimits) -> Result<T, ApiError> {
     let headers = request.headers();
@@ -64,7 +67,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let message = format!("the body cannot be read: {inner}");
         match path.as_str() {
             "." | "?" => ApiError { param: None, ..ApiError::field("", message) },
-            path => ApiError::field(path, message),
+            path => ApiError::field(path.chars().take(MAX_PATH).collect::<String>(), message),
         }
     })?;
     json.end().map_err(|error| ApiError { param: None, ..ApiError::field("", format!("after the body: {error}")) })?;

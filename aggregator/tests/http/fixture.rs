@@ -90,7 +90,11 @@ impl Web {
             nodes: Vec::new(),
             topologies: from_toml(TOPOLOGIES, &Known::default()).unwrap(),
             prompts: Prompts::builtin().unwrap(),
-            limits: Limits { poll_interval: Duration::from_millis(50), ..Limits::standard() },
+            limits: Limits {
+                poll_interval: Duration::from_millis(50),
+                drain: Duration::from_millis(200),
+                ..Limits::standard()
+            },
         };
         let shutdown = async move {
             let _ = stopped.await;
