@@ -9,6 +9,7 @@ mod completions;
 mod keys;
 mod models;
 mod node;
+mod plan;
 mod tls;
 mod topology;
 mod up;
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     /// API keys of the HTTP interface
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// What a model takes of this machine: memory, and how fast it will be
+    Plan(plan::Plan),
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -117,6 +120,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
         Command::Keys(keys) => keys::run(keys, &context),
+        Command::Plan(plan) => plan::run(plan, context).await,
         Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),
     }
