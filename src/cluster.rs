@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use synod_aggregator::discovery::{Fixed, Transport};
+use synod_aggregator::http::Http;
 use synod_aggregator::{Limits, Network, Options, prompts::Prompts, topology::Topologies};
 use synod_models::engine::Device;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -67,7 +68,7 @@ impl Cluster {
         topologies: Topologies,
     ) -> Result<Self, Failure> {
         let transport = Transport::new(None, false);
-        Self::start_over(transport, specs, others, listener, topologies).await
+        Self::start_over(transport, specs, others, listener, None, topologies).await
     }
 
     /// The same with certificates for callers and for nodes elsewhere. Its own nodes are reached in the clear.
@@ -76,6 +77,7 @@ impl Cluster {
         specs: Vec<NodeSpec>,
         others: Vec<String>,
         listener: TcpListener,
+        http: Option<Http>,
         topologies: Topologies,
     ) -> Result<Self, Failure> {
         let (mut starting, insecure) = (JoinSet::new(), transport.insecure);
@@ -99,7 +101,7 @@ impl Cluster {
         let aggregator_stop = CancellationToken::new();
         let stop = aggregator_stop.clone();
         let serving = tokio::spawn(async move {
-            let served = synod_aggregator::serve_with(listener, network, options, stop.cancelled_owned()).await;
+            let served = synod_aggregator::serve_both(listener, http, network, options, stop.cancelled_owned()).await;
             served.map_err(|error| failed(crate::exit::with_causes(&error)))
         });
         Ok(Self { aggregator, nodes, nodes_stop, watchers, aggregator_stop, serving })

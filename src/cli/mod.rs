@@ -7,6 +7,7 @@ pub(crate) mod apis;
 mod ask;
 mod bench;
 mod completions;
+mod keys;
 mod models;
 mod node;
 mod plan;
@@ -84,6 +85,9 @@ pub(crate) enum Command {
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
+    /// API keys of the HTTP interface
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// What a model takes of this machine: memory, and how fast it will be
     Plan(plan::Plan),
     /// Catalogues of APIs: what can be called
@@ -119,6 +123,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Aggregator(aggregator) => Box::pin(aggregator::run(aggregator, context)).await,
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
+        Command::Keys(keys) => keys::run(keys, &context),
         Command::Plan(plan) => plan::run(plan, context).await,
         Command::Apis(apis) => Box::pin(apis::run(apis, context)).await,
         Command::Bench(bench) => bench::run(bench, context).await,

@@ -7,6 +7,7 @@
 mod apis;
 mod check;
 mod document;
+mod http;
 pub(crate) mod key;
 mod load;
 pub(crate) mod mistake;
@@ -26,6 +27,7 @@ use synod_models::{engine::Device, store::Manifest};
 use synod_tls::{Names, TlsFiles};
 
 pub(crate) use apis::Apis;
+pub(crate) use http::HttpConfig;
 pub(crate) use load::Layers;
 pub(crate) use mistake::Mistakes;
 use origins::Origins;
@@ -37,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) default_topology: String,
     /// The aggregator.
     pub(crate) aggregator: Aggregator,
+    /// The HTTP interface.
+    pub(crate) http: HttpConfig,
     /// A node that is started by itself.
     pub(crate) node: ThisNode,
     /// Certificates for all connections to and from other machines.
@@ -62,8 +66,6 @@ pub(crate) struct Config {
 pub(crate) struct Aggregator {
     /// gRPC.
     pub(crate) listen: SocketAddr,
-    /// HTTP.
-    pub(crate) http: SocketAddr,
     /// Nodes that are started by somebody else.
     pub(crate) nodes: Vec<String>,
     /// Where it finds out about nodes.

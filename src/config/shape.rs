@@ -16,6 +16,8 @@ pub(crate) struct ConfigShape {
     pub(crate) default_topology: Option<String>,
     /// The aggregator.
     pub(crate) aggregator: AggregatorShape,
+    /// The HTTP interface.
+    pub(crate) http: HttpShape,
     /// A node that is started by itself.
     pub(crate) node: ThisNodeShape,
     /// Certificates.
@@ -38,12 +40,30 @@ pub(crate) struct ConfigShape {
 pub(crate) struct AggregatorShape {
     /// gRPC address.
     pub(crate) listen: Option<String>,
-    /// HTTP address.
-    pub(crate) http: Option<String>,
     /// Where its nodes are, besides those started with it.
     pub(crate) nodes: Vec<String>,
     /// Where else it finds them.
     pub(crate) discovery: DiscoveryShape,
+}
+
+/// `[http]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpShape {
+    /// Its address, or `off`.
+    pub(crate) listen: Option<String>,
+    /// The file of keys.
+    pub(crate) keys: Option<String>,
+    /// Web pages whose scripts may ask.
+    pub(crate) origins: Vec<String>,
+    /// Its certificate.
+    pub(crate) cert: Option<String>,
+    /// The certificate's key.
+    pub(crate) key: Option<String>,
+    /// The largest request.
+    pub(crate) body_mb: Option<i64>,
+    /// The most connections.
+    pub(crate) connections: Option<i64>,
 }
 
 /// `[aggregator.discovery]`: the keys of all kinds.

@@ -170,7 +170,7 @@ fn words(text: &'static str) -> impl Iterator<Item = Event> {
 }
 
 fn delta(text: &str) -> Event {
-    let tokens = vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new() }];
+    let tokens = vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new(), bytes: Vec::new() }];
     Event::Delta(TokenDelta { text: text.to_owned(), tokens })
 }
 

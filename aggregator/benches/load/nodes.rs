@@ -61,7 +61,7 @@ impl NodeService for Node {
         let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 50, cuts: Vec::new() });
         let deltas = stream::iter(1..=DELTAS).then(move |word| async move {
             sleep_until(began + pace * word).await;
-            let tokens = vec![TokenLogprob { id: word, logprob: -0.1, top: Vec::new() }];
+            let tokens = vec![TokenLogprob { id: word, logprob: -0.1, top: Vec::new(), bytes: Vec::new() }];
             Event::Delta(TokenDelta { text: format!("word{word} "), tokens })
         });
         let events = stream::iter([accepted]).chain(deltas).chain(stream::iter([finished()]));

@@ -73,6 +73,32 @@ pub enum Grammar {
     Regex(String),
     /// A JSON schema.
     JsonSchema(String),
+    /// Any JSON object.
+    JsonObject,
+    /// A grammar in llguidance's dialect of Lark, from its rule `start`.
+    Lark(String),
+}
+
+/// A token that was written, and what else might have been.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    /// Its bytes, which may be a part of a character.
+    pub bytes: Vec<u8>,
+    /// Its log-probability.
+    pub logprob: f32,
+    /// The likeliest tokens in its place, the likeliest first, with their bytes.
+    pub top: Vec<(Vec<u8>, f32)>,
+}
+
+/// Sentence embeddings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Embedded {
+    /// One a text.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens read.
+    pub prompt_tokens: u32,
+    /// Which texts are longer than the model reads.
+    pub truncated: Vec<u32>,
 }
 
 /// Tokens that a call cost.
@@ -121,6 +147,8 @@ pub enum MemberEvent {
         text: String,
         /// How many tokens it is.
         tokens: u32,
+        /// The tokens one by one, where the call asked for alternatives.
+        logprobs: Vec<TokenLogprob>,
     },
     /// The end.
     Finished {
@@ -157,7 +185,7 @@ pub trait Nodes: Send + Sync + 'static {
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error>;
 
     /// Sentence embeddings of whole texts, one a text, by a model that makes them.
-    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
+    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Embedded, Error> {
         let _ = (texts, deadline);
         Err(Error::new(ErrorCode::ModelNotHosted, format!("no node makes embeddings with {model}")))
     }

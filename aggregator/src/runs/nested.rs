@@ -13,6 +13,7 @@ use super::{
     events::{At, Event, MemberStarted},
     log::RunLog,
     outbox::{Outbox, Reader},
+    question::AnswerForm,
     run::{EndsOnce, Run},
     watcher::Watcher,
 };
@@ -71,6 +72,7 @@ async fn run(
         seed: seat.sampling.seed.unwrap_or_default(),
         seed_is_asked: context.material.seed_is_asked,
         ignore_end: context.ignore_end,
+        form: AnswerForm::default(),
         deadline: deadline.min(Instant::now() + topology.deadline()),
     };
     let ((), outcome) = join(run.run(), follow(context, watcher, Reader(outbox))).await;
@@ -94,7 +96,7 @@ async fn follow(context: &Context<'_>, watcher: &Watcher<'_>, mut events: Reader
     let (mut first_token, mut mean_logprob) = (None, 0.0);
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::AnswerDelta { text }) => {
+            Ok(Event::AnswerDelta { text, .. }) => {
                 first_token.get_or_insert_with(|| started.elapsed());
                 watcher.delta(&text, 0);
             }

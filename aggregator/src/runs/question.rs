@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     error::Error,
+    members::Grammar,
     topology::{Overrides, Sampling},
 };
 
@@ -27,6 +28,26 @@ pub struct Question {
     pub ignore_end: bool,
     /// How long whoever asks will wait.
     pub deadline: Option<Duration>,
+    /// What the answer itself must look like.
+    pub form: AnswerForm,
+    /// On whose behalf; empty for nobody in particular.
+    pub tenant: String,
+}
+
+/// What an answer must look like, which is the business of whoever writes it and not of those who draft.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AnswerForm {
+    /// What it must match. No draft stands in for such an answer.
+    pub grammar: Option<Grammar>,
+    /// How many alternatives to tell of with each token, from 0; none for no word about tokens.
+    pub top_logprobs: Option<u32>,
+}
+
+impl AnswerForm {
+    /// Whether anything is asked for, which only a synthesiser can give.
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Question {

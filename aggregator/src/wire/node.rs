@@ -6,7 +6,7 @@ use synod_proto::v1::{
 };
 
 use crate::{
-    members::{Call, Cut, Grammar, MemberEvent},
+    members::{Call, Cut, Grammar, MemberEvent, TokenLogprob},
     prompts::{Message, Part},
     topology::Sampling,
 };
@@ -64,7 +64,10 @@ pub(crate) fn member_event(response: GenerateResponse, margins: &mut Margins) ->
         },
         generate_response::Event::Delta(delta) => {
             margins.take(&delta.tokens);
-            MemberEvent::Delta { tokens: super::small(delta.tokens.len()), text: delta.text }
+            let tokens = super::small(delta.tokens.len());
+            // Margins are weighed without the tokens' bytes, which nobody reads then.
+            let spelled = delta.tokens.into_iter().filter(|token| !token.bytes.is_empty());
+            MemberEvent::Delta { tokens, text: delta.text, logprobs: spelled.map(TokenLogprob::from).collect() }
         }
         generate_response::Event::Finished(finished) => MemberEvent::Finished {
             finish_reason: finished.finish_reason().into(),
@@ -98,6 +101,8 @@ impl From<&Grammar> for v1::Grammar {
         let kind = match grammar {
             Grammar::Regex(source) => Kind::Regex(source.clone()),
             Grammar::JsonSchema(source) => Kind::JsonSchema(source.clone()),
+            Grammar::JsonObject => Kind::JsonObject(v1::grammar::JsonObject {}),
+            Grammar::Lark(source) => Kind::Lark(source.clone()),
         };
         Self { kind: Some(kind) }
     }
@@ -115,6 +120,13 @@ impl From<&Sampling> for v1::Sampling {
             seed: sampling.seed,
             stop: sampling.stop.clone(),
         }
+    }
+}
+
+impl From<v1::TokenLogprob> for TokenLogprob {
+    fn from(token: v1::TokenLogprob) -> Self {
+        let top = token.top.into_iter().map(|other| (other.bytes, other.logprob)).collect();
+        Self { bytes: token.bytes, logprob: token.logprob, top }
     }
 }
 

@@ -24,7 +24,7 @@ impl TryFrom<v1::AskRequest> for Question {
             sampling: request.sampling.unwrap_or_default().try_into()?,
             run_id: request.run_id,
             ignore_end: request.ignore_end,
-            deadline: None,
+            ..Self::default()
         })
     }
 }

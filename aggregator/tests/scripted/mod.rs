@@ -138,7 +138,7 @@ impl NodeService for Service {
 }
 
 fn words(text: &'static str) -> impl Iterator<Item = Event> {
-    let token = TokenLogprob { id: 1, logprob: -0.1, top: Vec::new() };
+    let token = TokenLogprob { id: 1, logprob: -0.1, top: Vec::new(), bytes: Vec::new() };
     let delta = move |word: &str| TokenDelta { text: word.to_owned(), tokens: vec![token.clone()] };
     text.split_inclusive(' ').map(move |word| Event::Delta(delta(word)))
 }

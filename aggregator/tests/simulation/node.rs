@@ -217,7 +217,10 @@ fn quotes(prompt: &str) -> Vec<usize> {
 }
 
 fn delta(text: String) -> Event {
-    Event::Delta(TokenDelta { text, tokens: vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new() }] })
+    Event::Delta(TokenDelta {
+        text,
+        tokens: vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new(), bytes: Vec::new() }],
+    })
 }
 
 /// An answer that is being written.
