@@ -3,7 +3,7 @@
 //! A new command is a new file, a variant of [`Command`] and a line in [`run`].
 
 mod aggregator;
-pub(crate) mod apis;
+mod apis;
 mod ask;
 mod bench;
 mod completions;
@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Keys(keys::KeysCommand),
     /// What a model takes of this machine: memory, and how fast it will be
     Plan(plan::Plan),
-    /// Catalogues of APIs: what can be called
+    /// APIs: what can be called, from documents and servers
     #[command(subcommand)]
     Apis(apis::Apis),
     /// Measure speed

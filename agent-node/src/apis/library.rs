@@ -20,6 +20,7 @@ use super::{
     sources::{self, Reading, Skipped, Source},
 };
 
+pub(crate) use disk::write;
 use disk::{Folder, Head};
 pub use error::LibraryError;
 

@@ -5,7 +5,8 @@ use std::{pin::Pin, time::Duration};
 use futures::{Stream, StreamExt, stream};
 use synod_proto::v1::{
     DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason, GenerateAccepted, GenerateFinished,
-    GenerateRequest, GenerateResponse, HostedModel, ModelKind, TokenDelta, TokenLogprob, Usage, generate_request,
+    GenerateRequest, GenerateResponse, HostedModel, ModelKind, SearchApisRequest, SearchApisResponse, TokenDelta,
+    TokenLogprob, Usage, generate_request,
     generate_response::Event,
     node_service_server::{NodeService, NodeServiceServer},
     prompt_part,
@@ -70,6 +71,10 @@ impl NodeService for Node {
 
     async fn embed(&self, _: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
         Err(Status::unimplemented("this node does not embed"))
+    }
+
+    async fn search_apis(&self, _: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
+        Err(Status::unimplemented("this node has no catalogues"))
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {

@@ -1,8 +1,12 @@
 //! Finding the APIs that fit a question.
 
+mod dense;
 mod embedder;
+mod fuse;
 mod indexed;
 mod lexical;
+mod texts;
+mod vectors;
 
 use std::{fmt, sync::Arc};
 
