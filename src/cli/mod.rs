@@ -3,6 +3,7 @@
 //! A new command is a new file, a variant of [`Command`] and a line in [`run`].
 
 mod aggregator;
+mod apis;
 mod ask;
 mod bench;
 mod completions;
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
+    /// APIs: what can be called, and calls of it
+    #[command(subcommand)]
+    Apis(apis::Apis),
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -112,6 +116,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Aggregator(aggregator) => Box::pin(aggregator::run(aggregator, context)).await,
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Models(models) => models::run(models, context).await,
+        Command::Apis(apis) => Box::pin(apis::run(apis, context)).await,
         Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),
     }

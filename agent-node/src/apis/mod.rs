@@ -3,6 +3,8 @@
 
 mod api;
 mod call;
+pub mod calling;
+pub mod eval;
 
 pub use api::{Api, Binding, Effect, HttpBinding, HttpMethod, Notation, Place};
 pub use call::Call;
