@@ -75,6 +75,9 @@ pub fn check(call: &Call, apis: &[&Api]) -> Result<(), CallError> {
     let invalid = |problem: String| CallError::Invalid { api: call.api.clone(), problem };
     let validator = jsonschema::validator_for(&api.parameters).map_err(|error| invalid(error.to_string()))?;
     let arguments = Value::Object(call.arguments.clone());
-    let problem = validator.iter_errors(&arguments).next().map(|error| format!("{error} at {:?}", error.instance_path().as_str()));
+    let problem = validator
+        .iter_errors(&arguments)
+        .next()
+        .map(|error| format!("{error} at {:?}", error.instance_path().as_str()));
     problem.map_or(Ok(()), |problem| Err(invalid(problem)))
 }

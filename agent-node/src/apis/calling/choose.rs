@@ -15,10 +15,14 @@ use synod_models::{
     text::{ChatMessage, Specials},
 };
 
-use super::{CallError, Candidate, Spent, document::document, prompt::{Task, prompt}};
+use super::{
+    CallError, Candidate, Spent,
+    document::document,
+    prompt::{Task, prompt},
+};
 
-/// How a candidate's evidence becomes one log-odds: fitted on every second item of BFCL's simple, multiple and irrelevance
-/// questions for qwen2.5-coder.
+/// How a candidate's evidence becomes one log-odds. A first guess: `synod apis eval --json` prints the evidence of each
+/// document, to fit them on.
 const WEIGHTS: Weights = Weights { fit: 0.5, gain: 2.0, prior: 1.0, none: 1.0 };
 
 struct Weights {

@@ -11,6 +11,7 @@ mod document;
 mod prompt;
 mod relax;
 mod render;
+mod request;
 mod schema;
 mod vote;
 mod write;
@@ -27,6 +28,7 @@ pub use answer::{Decision, check};
 pub use choose::Judged;
 pub use relax::Relaxed;
 pub use render::render;
+pub use request::{Answered, Retrieval, answer, candidates};
 pub use vote::{Ballot, Verdict, vote};
 
 use self::{
@@ -36,7 +38,7 @@ use self::{
     schema::{Shape, schema},
     write::{Written, write},
 };
-use super::Api;
+use super::{Api, LibraryError, SearchError};
 
 /// A document that was found for a request.
 #[derive(Debug, Clone)]
@@ -108,6 +110,15 @@ pub enum CallError {
     /// The conversation is empty.
     #[error("there is no request: the conversation must end with one")]
     NoRequest,
+    /// There is nothing to search.
+    #[error("there is no catalogue of APIs: add one with `synod apis add`")]
+    NoCatalogue,
+    /// A catalogue cannot be read.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A catalogue cannot be searched.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// The prompt's own template failed.
     #[error("cannot write the prompt of a call")]
     Prompt(#[source] minijinja::Error),
@@ -239,7 +250,8 @@ fn is_refusal(error: &GrammarError) -> bool {
 
 /// Where in an answer the choice ends: behind the first name, and whether arguments follow.
 fn choice_bytes(written: &Written) -> usize {
-    let end = ["\"arguments\":", "\"missing\":"].iter().filter_map(|key| Some(written.text.find(key)? + key.len())).min();
+    let end =
+        ["\"arguments\":", "\"missing\":"].iter().filter_map(|key| Some(written.text.find(key)? + key.len())).min();
     end.unwrap_or(written.text.len())
 }
 

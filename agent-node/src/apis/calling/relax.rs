@@ -11,16 +11,44 @@ use crate::apis::Api;
 const MAX_DEPTH: usize = 24;
 /// What a decoder can hold a value to.
 const ENFORCED: [&str; 20] = [
-    "type", "enum", "const", "anyOf", "oneOf", "allOf", "minLength", "maxLength", "minItems", "maxItems", "minimum",
-    "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern", "format", "minProperties",
-    "maxProperties", "prefixItems",
+    "type",
+    "enum",
+    "const",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "pattern",
+    "format",
+    "minProperties",
+    "maxProperties",
+    "prefixItems",
 ];
 /// What is kept where the compiler refused more.
 const PLAIN: [&str; 6] = ["type", "enum", "const", "anyOf", "minItems", "maxItems"];
 /// What says nothing about which values are right.
 const ANNOTATIONS: [&str; 13] = [
-    "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment", "$schema",
-    "$id", "optional", "nullable",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "example",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$comment",
+    "$schema",
+    "$id",
+    "optional",
+    "nullable",
 ];
 /// What is looked at by itself.
 const STRUCTURE: [&str; 7] =
@@ -116,7 +144,9 @@ impl Walk<'_> {
                 "properties" => drop(kept.insert(key.clone(), self.named(value, &here, depth))),
                 "required" => drop(kept.insert(key.clone(), value.clone())),
                 "items" if value.is_array() => self.leave(at, key),
-                "items" | "additionalProperties" => drop(kept.insert(key.clone(), self.schema(value, &here, depth + 1))),
+                "items" | "additionalProperties" => {
+                    drop(kept.insert(key.clone(), self.schema(value, &here, depth + 1)))
+                }
                 "$ref" => match value.as_str().and_then(|to| self.names.get(to)) {
                     Some(name) => drop(kept.insert(key.clone(), json!(format!("#/$defs/{name}")))),
                     None => self.leave(at, key),
@@ -146,9 +176,8 @@ impl Walk<'_> {
 
     fn named(&mut self, value: &Value, at: &str, depth: usize) -> Value {
         let members = value.as_object().into_iter().flatten();
-        let each = |(name, schema): (&String, &Value)| {
-            (name.clone(), self.schema(schema, &format!("{at}/{name}"), depth + 1))
-        };
+        let each =
+            |(name, schema): (&String, &Value)| (name.clone(), self.schema(schema, &format!("{at}/{name}"), depth + 1));
         Value::Object(members.map(each).collect())
     }
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{document::is_required, relax::{Level, Relaxed, relax}};
+use super::{
+    document::is_required,
+    relax::{Level, Relaxed, relax},
+};
 use crate::apis::Api;
 
 /// What an answer may be.

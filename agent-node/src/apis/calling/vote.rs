@@ -98,7 +98,8 @@ fn normal(call: &Call, apis: &[&Api]) -> String {
         let default = parameters.and_then(|schema| Some((schema, schema["properties"].get(name)?.get("default")?)));
         default.is_some_and(|(schema, default)| spelled(default) == *value && !is_required(schema, name))
     };
-    let mut arguments: Vec<(&String, Value)> = call.arguments.iter().map(|(name, value)| (name, spelled(value))).collect();
+    let mut arguments: Vec<(&String, Value)> =
+        call.arguments.iter().map(|(name, value)| (name, spelled(value))).collect();
     arguments.retain(|(name, value)| !is_default(name, value));
     arguments.sort_by_key(|(name, _)| *name);
     format!("{} {arguments:?}", call.api)

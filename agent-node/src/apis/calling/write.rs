@@ -57,7 +57,8 @@ pub(super) fn write(
             }
             Event::Finished(finished) => {
                 written.text += &finished.text;
-                (written.prompt_tokens, written.completion_tokens) = (finished.prompt_tokens, finished.completion_tokens);
+                (written.prompt_tokens, written.completion_tokens) =
+                    (finished.prompt_tokens, finished.completion_tokens);
                 return match finished.reason {
                     FinishReason::Stop => Ok(written),
                     FinishReason::Length => Err(CallError::Cut { max_tokens }),

@@ -34,9 +34,8 @@ struct Function {
 /// It has several turns, or types of another language than Python.
 pub fn question(row: Row, answers: Option<Vec<Map<String, Value>>>) -> Result<Question, String> {
     let category = row.id.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').trim_end_matches('_').to_owned();
-    let [conversation] = <[_; 1]>::try_from(row.question).map_err(|turns| {
-        format!("{}: {} turns; questions of one turn can be asked", row.id, turns.len())
-    })?;
+    let [conversation] = <[_; 1]>::try_from(row.question)
+        .map_err(|turns| format!("{}: {} turns; questions of one turn can be asked", row.id, turns.len()))?;
     let truth = match &category {
         category if category.contains("irrelevance") => Truth::NoCall,
         category if category.contains("relevance") => Truth::AnyCall,

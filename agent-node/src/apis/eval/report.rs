@@ -144,7 +144,11 @@ pub(super) fn item(question: &Question, outcome: Result<Outcome, CallError>, too
         Err(error) => Item {
             id,
             category,
-            verdict: if matches!(error, CallError::UnknownApi { .. }) { Verdict::Hallucinated } else { Verdict::Unparseable },
+            verdict: if matches!(error, CallError::UnknownApi { .. }) {
+                Verdict::Hallucinated
+            } else {
+                Verdict::Unparseable
+            },
             answer: error.to_string(),
             right_domain: false,
             recalled,

@@ -28,7 +28,12 @@ pub struct Member {
 
 /// Asks every question of every member, `at_once` at a time, and counts what they say together. `done` is told after each
 /// question how many there were; where it says false, no more are asked. Blocks.
-pub fn run(questions: &[Question], members: &[Member], at_once: usize, done: &(dyn Fn(usize) -> bool + Sync)) -> Report {
+pub fn run(
+    questions: &[Question],
+    members: &[Member],
+    at_once: usize,
+    done: &(dyn Fn(usize) -> bool + Sync),
+) -> Report {
     let started = Instant::now();
     let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let items: Mutex<Vec<(usize, Item)>> = Mutex::default();

@@ -1,5 +1,6 @@
 //! `synod apis eval FILE`
 
+mod documents;
 mod read;
 
 use std::path::PathBuf;
@@ -7,10 +8,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use synod_agent_node::apis::{
+    Library,
     calling::{CallOptions, Choice},
     eval::{self, Member, Report},
 };
 use synod_models::{engine::Sampling, store::Store};
+
+use documents::{Distractors, Documents, Source};
 
 use super::Context;
 use crate::{
@@ -32,6 +36,21 @@ pub(crate) struct Eval {
     /// Questions, one JSON object a line: BFCL's or APIBench's
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// The catalogue that APIBench's questions are about
+    #[arg(long, value_name = "NAME")]
+    catalogue: Option<String>,
+    /// How documents are found for them
+    #[arg(long, value_enum, default_value_t = Source::Hybrid)]
+    retriever: Source,
+    /// How many documents to look at
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    top_k: usize,
+    /// Show the right document among wrong ones in place of what is found
+    #[arg(long, value_enum)]
+    distractors: Option<Distractors>,
+    /// How many documents there are with it
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    cards: usize,
     /// Which models answer, in turn where there are several members
     #[arg(long = "model", value_name = "NAME", default_value = "qwen2.5-coder-1.5b-instruct")]
     models: Vec<String>,
@@ -69,16 +88,18 @@ enum Chooser {
     Written,
 }
 
-pub(super) fn run(eval: &Eval, store: &Store, context: &Context) -> Result<(), Failure> {
+pub(super) fn run(eval: &Eval, library: &Library, store: &Store, context: &Context) -> Result<(), Failure> {
     let mut questions = Vec::new();
+    let documents = Documents::open(eval, library)?;
     for file in &eval.files {
-        questions.extend(read::questions(file, eval.limit, eval.seed)?);
+        questions.extend(read::questions(file, eval.limit, eval.seed, &documents)?);
     }
     let mut engines = Vec::new();
     for model in &eval.models {
         engines.push(open::engine(store, model, 0, eval.device, context)?);
     }
-    let member = |index: usize| Member { engine: engines[index % engines.len()].clone(), options: options(eval, index) };
+    let member =
+        |index: usize| Member { engine: engines[index % engines.len()].clone(), options: options(eval, index) };
     let members: Vec<Member> = (0..usize::from(eval.members)).map(member).collect();
     let target = if context.output.is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(questions.len() as u64), target);

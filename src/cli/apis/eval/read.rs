@@ -6,8 +6,9 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use synod_agent_node::apis::eval::{Question, bfcl};
+use synod_agent_node::apis::eval::{Question, bfcl, gorilla};
 
+use super::documents::Documents;
 use crate::exit::{ExitCode, Failure};
 
 /// The most bytes of a file of questions.
@@ -20,7 +21,12 @@ struct Answers {
 }
 
 /// The questions of a file, or so many of them, drawn by the seed.
-pub(super) fn questions(file: &Path, limit: Option<usize>, seed: u64) -> Result<Vec<Question>, Failure> {
+pub(super) fn questions(
+    file: &Path,
+    limit: Option<usize>,
+    seed: u64,
+    documents: &Documents,
+) -> Result<Vec<Question>, Failure> {
     let mut rows = lines::<Value>(file)?;
     if let Some(limit) = limit {
         rows.shuffle(&mut Pcg64Mcg::seed_from_u64(seed));
@@ -32,8 +38,15 @@ pub(super) fn questions(file: &Path, limit: Option<usize>, seed: u64) -> Result<
     for (line, row) in rows {
         let failed = |problem: String| unusable(file, &format!("line {line}: {problem}"));
         let own = row.get("id").and_then(Value::as_str).and_then(|id| answers.remove(id));
-        let row = serde_json::from_value::<bfcl::Row>(row).map_err(|error| failed(error.to_string()))?;
-        questions.push(bfcl::question(row, own).map_err(failed)?);
+        let mut question = if row.get("function").is_some() {
+            let row = serde_json::from_value(row).map_err(|error| failed(error.to_string()))?;
+            bfcl::question(row, own).map_err(failed)?
+        } else {
+            let row = serde_json::from_value(row).map_err(|error| failed(error.to_string()))?;
+            gorilla::question(row, documents.apis()?)
+        };
+        documents.show(&mut question)?;
+        questions.push(question);
     }
     Ok(questions)
 }
