@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Keys(keys::KeysCommand),
     /// What a model takes of this machine: memory, and how fast it will be
     Plan(plan::Plan),
-    /// APIs: what can be called, from documents and servers
+    /// APIs: what can be called, and calls of it
     #[command(subcommand)]
     Apis(apis::Apis),
     /// Measure speed

@@ -3,8 +3,10 @@
 
 mod api;
 mod call;
+pub mod calling;
 mod catalogue;
 pub mod execute;
+pub mod eval;
 mod library;
 mod retrieve;
 pub mod sources;

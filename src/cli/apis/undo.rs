@@ -2,7 +2,7 @@
 
 use clap::Args;
 use synod_agent_node::apis::Api;
-use synod_agent_node::apis::execute::{Content, ExecuteError, Executor, printable};
+use synod_agent_node::apis::execute::{ExecuteError, Executor, printable};
 
 use super::consent::Consenting;
 use crate::cli::Context;
@@ -42,11 +42,7 @@ pub(super) async fn run(undo: Undo, executor: &Executor, apis: Vec<Api>, context
     if undo.json {
         context.output.json(&outcome)?;
     } else {
-        let said = match &outcome.result {
-            Content::Json(value) => value.to_string(),
-            Content::Text(text) => text.clone(),
-        };
-        context.output.text(&printable(&said))?;
+        context.output.text(&printable(&outcome.result.to_string()))?;
     }
     if outcome.succeeded {
         return Ok(());

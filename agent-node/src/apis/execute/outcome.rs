@@ -33,6 +33,15 @@ pub enum Content {
     Text(String),
 }
 
+impl std::fmt::Display for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Json(value) => value.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 /// What a protocol brings back.
 #[derive(Debug)]
 pub(super) struct Answer {
