@@ -3,6 +3,7 @@
 //! [`Host`] loads the models, [`serve`] answers for them until it is told to stop.
 
 pub mod apis;
+mod call;
 mod drain;
 mod embed;
 mod generate;

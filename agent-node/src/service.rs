@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use synod_proto::v1::{
-    DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, GenerateRequest, SearchApisRequest,
-    SearchApisResponse, node_service_server,
+    CallApiRequest, CallApiResponse, DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, GenerateRequest,
+    SearchApisRequest, SearchApisResponse, node_service_server,
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     apis::Library,
+    call::Calls,
     drain::Drain,
     embed, generate,
     host::Host,
@@ -54,6 +55,7 @@ pub(crate) struct NodeService {
     limits: ServiceLimits,
     drain: Drain,
     search: Search,
+    calls: Calls,
 }
 
 impl NodeService {
@@ -64,7 +66,7 @@ impl NodeService {
         drain: Drain,
         library: Option<Arc<Library>>,
     ) -> Self {
-        Self { host, node_id, limits, drain, search: Search::new(library) }
+        Self { host, node_id, limits, drain, search: Search::new(library.clone()), calls: Calls::new(library) }
     }
 }
 
@@ -98,6 +100,15 @@ impl node_service_server::NodeService for NodeService {
         let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
         let found = deadline.bound("it searched for APIs", self.search.run(request.into_inner(), &self.limits));
         Ok(Response::new(running.bound(found).await?))
+    }
+
+    async fn call_api(&self, request: Request<CallApiRequest>) -> Result<Response<CallApiResponse>, Status> {
+        let running = self.drain.admit()?;
+        let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
+        let request = request.into_inner();
+        let engine = self.host.engine(&request.model)?.clone();
+        let called = deadline.bound("it wrote a call", self.calls.run(engine, request, &self.limits));
+        Ok(Response::new(running.bound(called).await?))
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
-    apis::{LibraryError, SearchError},
+    apis::{LibraryError, SearchError, calling::CallError},
     prompt::PartError,
 };
 
@@ -27,7 +27,7 @@ pub(crate) enum NodeError {
     UnknownModel { name: String, hosted: Vec<String> },
     #[error("{field}: {reason}")]
     Invalid { field: &'static str, reason: String },
-    #[error("{running} embedding requests run and {queued} wait, which is all that may: try again in a moment")]
+    #[error("{running} requests of this kind run and {queued} wait, which is all that may: try again in a moment")]
     EmbedQueueFull { running: usize, queued: usize },
     #[error("this node is shutting down: ask another")]
     Draining,
@@ -48,6 +48,9 @@ pub(crate) enum NodeError {
     Library(#[from] LibraryError),
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// What the model wrote is no call, or there is nothing to call.
+    #[error(transparent)]
+    Call(CallError),
     #[error("a task of this node ended unexpectedly while {0}")]
     TaskFailed(&'static str),
 }
@@ -79,6 +82,8 @@ impl NodeError {
             Self::Request(status) => status.code(),
             Self::Library(LibraryError::Unknown { .. }) => Code::NotFound,
             Self::Library(LibraryError::Name { .. }) => Code::InvalidArgument,
+            Self::Call(CallError::NoCatalogue) => Code::FailedPrecondition,
+            Self::Call(_) => Code::Aborted,
             Self::Search(SearchError::NoEmbedder { .. }) => Code::FailedPrecondition,
             Self::Library(_) | Self::Search(SearchError::Embed(_)) => Code::Internal,
             Self::Embed(EmbedError::Tokenise { .. }) => Code::InvalidArgument,
@@ -109,6 +114,8 @@ impl NodeError {
             Self::Library(LibraryError::Unknown { .. }) => "UNKNOWN_CATALOGUE",
             Self::Library(LibraryError::Name { .. }) => "INVALID_REQUEST",
             Self::Library(_) => "CATALOGUE_UNREADABLE",
+            Self::Call(CallError::NoCatalogue) => "NO_CATALOGUE",
+            Self::Call(_) => "NO_CALL",
             Self::Search(SearchError::NoEmbedder { .. }) => "NO_EMBEDDER",
             Self::Search(SearchError::Embed(_)) => "NOT_EMBEDDED",
             Self::Embed(EmbedError::Tokenise { .. }) => "NOT_TOKENISED",
@@ -229,7 +236,7 @@ mod tests {
         let error = EngineError::QueueFull { running: 2, queued: 3 };
         let details = check(error, Code::ResourceExhausted, "QUEUE_FULL", message);
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
-        let message = "1 embedding requests run and 8 wait, which is all that may: try again in a moment";
+        let message = "1 requests of this kind run and 8 wait, which is all that may: try again in a moment";
         let error = NodeError::EmbedQueueFull { running: 1, queued: 8 };
         let details = check(error, Code::ResourceExhausted, "QUEUE_FULL", message);
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(RETRY_DELAY));

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use synod_agent_node::apis::{Api, Effect, LazyEmbedder, Library, sources::Source};
 use synod_models::{
     embed::Embedder,
     store::{CancelToken, Silent, Store},
 };
-use synod_proto::v1::{Retriever, SearchApisRequest};
+use synod_proto::v1::{CallApiRequest, CallApiResponse, Message, Retriever, SearchApisRequest};
 use tonic::Code;
 
-use crate::fixture::{EMBEDDING, Node, host};
+use crate::fixture::{CHAT, EMBEDDING, Node, host, turn};
 
 fn library(dir: &std::path::Path) -> Arc<Library> {
     let load = || {
@@ -49,4 +50,43 @@ async fn a_node_reads_a_servers_own_description_and_finds_its_methods() {
     assert_eq!(search(" ", Retriever::Bm25).await.unwrap_err().code(), Code::InvalidArgument);
     apis.remove("node").unwrap();
     assert_eq!(search("describe", Retriever::Bm25).await.unwrap_err().code(), Code::NotFound);
+}
+
+/// Publishes a catalogue with one function, as another process would.
+async fn publish(dir: &std::path::Path, function: &Value) {
+    let source = dir.join("functions.json");
+    std::fs::write(&source, json!([function]).to_string()).unwrap();
+    let source = Source { location: source.display().to_string(), kind: None };
+    library(dir).add("tools", source, Arc::new(|_, _| {})).await.unwrap();
+}
+
+async fn call(node: &Node, request: &str) -> CallApiResponse {
+    let messages = vec![Message { role: "user".to_owned(), content: request.to_owned() }];
+    let request = CallApiRequest { model: CHAT.to_owned(), messages, ..Default::default() };
+    node.client().call_api(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn calls_follow_the_catalogue_as_it_changes() {
+    let (host, _turn, dir) = (host().await, turn().await, tempfile::tempdir().unwrap());
+    let apis = library(dir.path());
+    let node = Node::start(host, |options| options.apis = Some(apis)).await;
+    let request = "What is the weather in Oslo right now?";
+    let city = json!({ "type": "string", "description": "the city" });
+    let description = "Get the current weather of a city";
+
+    let parameters = json!({ "type": "object", "properties": { "city": city }, "required": ["city"] });
+    publish(dir.path(), &json!({ "name": "get_weather", "description": description, "parameters": parameters })).await;
+    let called = call(&node, request).await;
+    assert_eq!(called.calls[0].api, "get_weather");
+    assert_eq!(called.calls[0].arguments_json, r#"{"city":"Oslo"}"#);
+
+    // Renamed, and with one argument more.
+    let units = json!({ "type": "string", "enum": ["metric"] });
+    let properties = json!({ "city": city, "units": units });
+    let parameters = json!({ "type": "object", "properties": properties, "required": ["city", "units"] });
+    publish(dir.path(), &json!({ "name": "read_weather", "description": description, "parameters": parameters })).await;
+    let called = call(&node, request).await;
+    assert_eq!(called.calls[0].api, "read_weather");
+    assert_eq!(called.calls[0].arguments_json, r#"{"city":"Oslo","units":"metric"}"#);
 }

@@ -4,9 +4,9 @@ use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use synod_proto::v1::{
-    DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason, GenerateAccepted, GenerateFinished,
-    GenerateRequest, GenerateResponse, HostedModel, ModelKind, SearchApisRequest, SearchApisResponse, TokenDelta,
-    TokenLogprob, Usage, generate_request,
+    CallApiRequest, CallApiResponse, DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason,
+    GenerateAccepted, GenerateFinished, GenerateRequest, GenerateResponse, HostedModel, ModelKind, SearchApisRequest,
+    SearchApisResponse, TokenDelta, TokenLogprob, Usage, generate_request,
     generate_response::Event,
     node_service_server::{NodeService, NodeServiceServer},
     prompt_part,
@@ -74,6 +74,10 @@ impl NodeService for Node {
     }
 
     async fn search_apis(&self, _: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
+        Err(Status::unimplemented("this node has no catalogues"))
+    }
+
+    async fn call_api(&self, _: Request<CallApiRequest>) -> Result<Response<CallApiResponse>, Status> {
         Err(Status::unimplemented("this node has no catalogues"))
     }
 

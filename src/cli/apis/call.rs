@@ -166,9 +166,7 @@ async fn tell(
     let rendered = calls.map(|call| call.rendered.as_str()).collect::<Vec<_>>().join("\n");
     let results = printed.outcomes.iter().map(|outcome| outcome.result.to_string()).collect::<Vec<_>>().join("\n");
     let command = Arc::clone(command);
-    let saying = move || {
-        calling::say(&engine, &command.conversation(), &rendered, &results).map_err(open::unusable)
-    };
+    let saying = move || calling::say(&engine, &command.conversation(), &rendered, &results).map_err(open::unusable);
     let (answer, spent) = context.blocking(saying).await?;
     printed.answer = Some(execute::printable(&answer));
     printed.prompt_tokens += spent.prompt_tokens;

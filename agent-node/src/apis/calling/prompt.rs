@@ -42,7 +42,7 @@ pub(super) fn result(
     cut: bool,
 ) -> Result<Vec<u32>, CallError> {
     let (request, before) = conversation.split_last().ok_or(CallError::NoRequest)?;
-    let values = context! { request => request.content, call, content, cut };
+    let values = context! { request => request.content.as_str(), call, content, cut };
     let text = Environment::new().render_str(RESULT, values).map_err(CallError::Prompt)?;
     tokens(engine, TELLER, before, text)
 }

@@ -1,0 +1,114 @@
+//! Calls of APIs from the command line: a real service that describes itself, a question in words, a call that is carried
+//! out, an answer, and the way back.
+
+#![allow(clippy::unwrap_used, reason = "clippy counts only functions marked as tests, not their helpers")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use synod_models::store::Store;
+use tempfile::TempDir;
+
+const MODEL: &str = "qwen2.5-coder-0.5b-instruct";
+
+/// `examples/notes.py`, ended when dropped.
+struct Notes {
+    child: Child,
+    /// `http://127.0.0.1:PORT/openapi.json`
+    description: String,
+}
+
+impl Notes {
+    fn start() -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/notes.py");
+        let mut command = Command::new("python3");
+        let mut child = command.args([script, "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut description = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut description).unwrap();
+        Self { child, description: description.trim().to_owned() }
+    }
+
+    fn server(&self) -> &str {
+        self.description.strip_prefix("http://").unwrap().strip_suffix("/openapi.json").unwrap()
+    }
+}
+
+impl Drop for Notes {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may be dead already
+        let _ = self.child.wait();
+    }
+}
+
+/// A working directory with catalogues of its own, and the models of this machine.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new(config: &str) -> Self {
+        let desk = Self(TempDir::new().unwrap());
+        fs::write(desk.0.path().join("synod.toml"), config).unwrap();
+        let (here, shared) = (desk.0.path().join("home"), Store::open().unwrap());
+        fs::create_dir(&here).unwrap();
+        let models = shared.home().join("models");
+        fs::create_dir_all(&models).unwrap();
+        std::os::unix::fs::symlink(models, here.join("models")).unwrap();
+        desk
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+        command.args(arguments).current_dir(self.0.path()).env("SYNOD_HOME", self.0.path().join("home"));
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// What a command that must work prints, as JSON.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn call(&self, request: &str, more: &[&str]) -> Value {
+        self.json(&[&["apis", "call", request, "--model", MODEL, "--execute", "--json"], more].concat())
+    }
+}
+
+#[test]
+fn a_question_becomes_a_call_and_an_answer_and_can_be_taken_back() {
+    let notes = Notes::start();
+    let desk = Desk::new(&format!("[apis]\nnetworks = ['{}']\nreversible = 'auto'\n", notes.server()));
+    let added = desk.json(&["apis", "add", &notes.description, "--name", "notes", "--json"]);
+    assert_eq!(added["apis"], 5, "{added}");
+
+    let written = desk.call("Write down a new note with the text \"the milk is out\"", &[]);
+    assert_eq!(written["call"]["api"], "create_note", "{written}");
+    assert_eq!(written["outcomes"][0]["result"]["text"], "the milk is out", "{written}");
+    let listed = desk.call("List the notes", &[]);
+    assert_eq!(listed["call"]["api"], "list_notes", "{listed}");
+    assert!(listed["answer"].as_str().unwrap().contains("milk"), "{listed}");
+
+    let id = written["outcomes"][0]["id"].as_str().unwrap();
+    desk.json(&["apis", "undo", id, "--json"]);
+    let listed = desk.call("List the notes", &[]);
+    assert!(!listed["outcomes"][0]["result"].to_string().contains("milk"), "{listed}");
+    let again = desk.run(&["apis", "undo", id]);
+    assert_eq!(again.status.code(), Some(1), "{}", String::from_utf8_lossy(&again.stderr));
+}
+
+#[test]
+fn nothing_is_sent_that_was_not_agreed_to() {
+    let notes = Notes::start();
+    let desk = Desk::new(&format!("[apis]\nnetworks = ['{}']\n", notes.server()));
+    desk.json(&["apis", "add", &notes.description, "--name", "notes", "--json"]);
+    let request = "Write down a new note with the text \"the milk is out\"";
+    let refused = desk.run(&["apis", "call", request, "--model", MODEL, "--execute"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let consent = said.split("--consent ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let listed = desk.call("List the notes", &[]);
+    assert!(!listed["outcomes"][0]["result"].to_string().contains("milk"), "{listed}");
+    let sent = desk.call(request, &["--consent", consent]);
+    assert_eq!(sent["outcomes"][0]["succeeded"], true, "{sent}");
+}
