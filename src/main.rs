@@ -10,6 +10,7 @@ mod logging;
 mod network;
 mod output;
 mod progress;
+mod records;
 mod signals;
 mod topologies;
 

@@ -1,7 +1,7 @@
 //! The Synod aggregator: takes a question through a topology of members that nodes host, and streams one answer.
 //!
 //! The rooms, from the inside out: [`topology`] says what is to be done, `stages` decides without a network, [`prompts`]
-//! words it, [`members`] asks nodes, [`discovery`] knows which there are, [`runs`] does it all and remembers,
+//! words it, [`members`] asks nodes, [`discovery`] knows which there are, [`runs`] does it all, [`records`] keeps what was,
 //! [`serve()`] puts it behind gRPC. Nothing here names an inference engine or a model file.
 
 mod admission;
@@ -11,6 +11,7 @@ mod error;
 mod limits;
 pub mod members;
 pub mod prompts;
+pub mod records;
 pub mod runs;
 mod serve;
 mod service;

@@ -66,6 +66,7 @@ impl Aggregator {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let options = Options {
+            records: None,
             nodes: nodes.iter().map(SocketAddr::to_string).collect(),
             topologies: from_toml(MIXTURE, &Known::default()).unwrap(),
             prompts: Prompts::builtin().unwrap(),

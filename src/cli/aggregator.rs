@@ -5,8 +5,7 @@ use synod_aggregator::{Limits, Network, Options, serve_with};
 
 use super::{Context, tls::TlsFlags};
 use crate::exit::{ExitCode, Failure, with_causes};
-use crate::topologies;
-use crate::{cluster, network};
+use crate::{cluster, network, records, topologies};
 
 const EXAMPLES: &str = "\
 Nodes come from [aggregator] nodes in synod.toml, which may change while it runs, and --node; or from \
@@ -45,7 +44,8 @@ pub(super) async fn run(aggregator: Aggregator, context: Context) -> Result<(), 
     let address = listener.local_addr().map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
     context.output.text(&format!("aggregator listening on {address}"))?;
     context.output.text("ready")?;
-    let options = Options { nodes: Vec::new(), topologies, prompts: cluster::prompts()?, limits: Limits::standard() };
+    let (prompts, records) = (cluster::prompts()?, records::settings(&config)?);
+    let options = Options { nodes: Vec::new(), topologies, prompts, limits: Limits::standard(), records };
     let network = Network { discovery, transport };
     let served = serve_with(listener, network, options, async { context.interrupt.wait().await }).await;
     served.map_err(|error| Failure::new(ExitCode::Failed, with_causes(&error)))

@@ -7,7 +7,7 @@ use super::{Context, tls::TlsFlags, topology::named};
 use crate::cluster::{self, Cluster, NodeSpec};
 use crate::config::{Config, Discovery};
 use crate::exit::Failure;
-use crate::{network, topologies};
+use crate::{network, records, topologies};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,7 +44,14 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
     // Its nodes speak to it alone, and in the clear.
     specs.iter().try_for_each(|spec| network::guard(spec.listen, false, config.insecure))?;
     pull(&specs, context.store(&config)?, &context).await?;
-    let cluster = Cluster::start_over(transport, specs, config.aggregator.nodes.clone(), listener, topologies);
+    let cluster = Cluster::start_over(
+        transport,
+        specs,
+        config.aggregator.nodes.clone(),
+        listener,
+        topologies,
+        records::settings(&config)?,
+    );
     let cluster = tokio::select! {
         cluster = cluster => cluster?,
         () = context.interrupt.wait() => return Ok(()), // dropping what was started kills it

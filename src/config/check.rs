@@ -32,6 +32,7 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
     let insecure = shape.tls.insecure;
     let tls = checker.tls(shape.tls);
     let node = checker.this_node(shape.node);
+    let records = checker.records(shape.records);
     let default_topology = shape.default_topology.unwrap_or_else(|| DEFAULT_TOPOLOGY.to_owned());
     if default_topology.trim().is_empty() {
         checker.report(&KeyPath::of(["default_topology"]), "must be the name of a topology, for instance `moa`");
@@ -44,6 +45,7 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
         default_topology,
         aggregator,
         node,
+        records,
         tls,
         insecure,
         nodes,

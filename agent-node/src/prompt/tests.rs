@@ -22,8 +22,8 @@ impl PromptTokenizer for Bytes {
         (0x80..0xc0).contains(&id)
     }
 
-    fn opening_token(&self) -> Option<u32> {
-        self.opening
+    fn opening_token(&self) -> Option<(u32, String)> {
+        self.opening.map(|opening| (opening, "^".to_owned()))
     }
 }
 

@@ -54,8 +54,8 @@ pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Los
             next = next(&mut events) => next,
         };
         match side.understand(next)? {
-            MemberEvent::Accepted { prompt_tokens, cuts } => accepted = Some((prompt_tokens, cuts)),
-            MemberEvent::Delta { text, tokens: more } => {
+            MemberEvent::Accepted { prompt_tokens, cuts, .. } => accepted = Some((prompt_tokens, cuts)),
+            MemberEvent::Delta { text, tokens: more, .. } => {
                 tokens = tokens.saturating_add(more);
                 if !text.is_empty() {
                     return Ok(Opened { events, accepted, text, tokens, first_text: Instant::now() });
@@ -105,8 +105,8 @@ pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result
             next = next(&mut events) => next,
         };
         match side.understand(next)? {
-            MemberEvent::Accepted { prompt_tokens, cuts } => watch.accepted(prompt_tokens, &cuts),
-            MemberEvent::Delta { text: more, tokens: written } => {
+            MemberEvent::Accepted { prompt_tokens, cuts, .. } => watch.accepted(prompt_tokens, &cuts),
+            MemberEvent::Delta { text: more, tokens: written, .. } => {
                 // An event that brings nothing is no sign of life.
                 if !more.is_empty() || written > 0 {
                     last_text = Instant::now();
@@ -117,7 +117,7 @@ pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result
                     watch.delta(&more, written);
                 }
             }
-            MemberEvent::Finished { finish_reason, usage, mean_logprob, margin } => {
+            MemberEvent::Finished { finish_reason, usage, mean_logprob, margin, .. } => {
                 break Finished { finish_reason, usage, mean_logprob, margin };
             }
         }

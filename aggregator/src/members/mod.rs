@@ -37,6 +37,8 @@ pub use wanted::Wanted;
 use crate::{
     error::{Error, ErrorCode},
     prompts::Message,
+    records::{self, Times},
+    runs::events::At,
     stages::FinishReason,
     topology::Sampling,
 };
@@ -60,8 +62,12 @@ pub struct Call {
     pub ignore_end: bool,
     /// Alternatives to weigh each token against: 2 for the margin, else 0.
     pub top_logprobs: u32,
-    /// For the node's log.
+    /// For the node's log, and for records.
     pub run_id: String,
+    /// Whose call it is in the run.
+    pub at: At,
+    /// Whether the node is to say what the model is given, to the token.
+    pub record: bool,
     /// When the answer is of no more use.
     pub deadline: Instant,
 }
@@ -114,6 +120,8 @@ pub enum MemberEvent {
         prompt_tokens: u32,
         /// What did not fit.
         cuts: Vec<Cut>,
+        /// What the model is given, where the call asked for that.
+        given: Option<Box<Given>>,
     },
     /// More text.
     Delta {
@@ -121,6 +129,8 @@ pub enum MemberEvent {
         text: String,
         /// How many tokens it is.
         tokens: u32,
+        /// Each of them with its log-probability.
+        written: Vec<(u32, f32)>,
     },
     /// The end.
     Finished {
@@ -132,7 +142,18 @@ pub enum MemberEvent {
         mean_logprob: f64,
         /// The mean distance of its tokens to the next likeliest, where the call asked for alternatives.
         margin: Option<f64>,
+        /// What the node did with the time.
+        spent: Times,
     },
+}
+
+/// What a model is given, and how it draws.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// The prompt.
+    pub prompt: records::Prompt,
+    /// Every value, those that the call left open included.
+    pub sampling: Sampling,
 }
 
 /// A member's events. Dropping it frees the sequence on the node.
@@ -178,6 +199,12 @@ pub trait Nodes: Send + Sync + 'static {
     async fn back(&self, model: &str) -> bool {
         let _ = model;
         false
+    }
+
+    /// The nodes that calls for the model avoid for now, because they failed there.
+    fn avoided(&self, model: &str) -> Vec<String> {
+        let _ = model;
+        Vec::new()
     }
 
     /// Waits, within a limit of its own, until the nodes have been looked at once.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::Error,
     topology::{Overrides, Sampling},
@@ -11,7 +13,7 @@ use crate::{
 const MAX_ID_BYTES: usize = 128;
 
 /// A question, as it comes: nothing of it is checked yet, except that the sampling is possible.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// The conversation as role and content; the last message is the question.
     pub messages: Vec<(String, String)>,
@@ -22,11 +24,24 @@ pub struct Question {
     /// What it changes of the topology.
     pub overrides: Overrides,
     /// Empty to have one made.
+    #[serde(skip)]
     pub run_id: String,
     /// Members write to their `max_tokens` whatever they would say (benchmarks).
     pub ignore_end: bool,
+    /// Members keep the seeds that the topology gives them, whatever the sampling's seed is: a run that was asked without
+    /// one, asked again with the one it drew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_seeds: bool,
     /// How long whoever asks will wait.
+    #[serde(skip)]
     pub deadline: Option<Duration>,
+}
+
+/// A question as it is recorded.
+pub(super) struct Asked {
+    pub(super) question: Question,
+    /// The run that it is a part of; empty for most.
+    pub(super) part_of: String,
 }
 
 impl Question {

@@ -24,6 +24,7 @@ impl TryFrom<v1::AskRequest> for Question {
             sampling: request.sampling.unwrap_or_default().try_into()?,
             run_id: request.run_id,
             ignore_end: request.ignore_end,
+            keep_seeds: request.keep_seeds,
             deadline: None,
         })
     }
@@ -39,6 +40,7 @@ impl From<Question> for v1::AskRequest {
             sampling: Some((&question.sampling).into()),
             run_id: question.run_id,
             ignore_end: question.ignore_end,
+            keep_seeds: question.keep_seeds,
         }
     }
 }

@@ -190,7 +190,7 @@ fn script(act: Act, number: usize, rng: &mut StdRng) -> Vec<(Duration, Step)> {
         Act::Babble => 2000,
         _ => words,
     };
-    let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 10, cuts: Vec::new() });
+    let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 10, ..GenerateAccepted::default() });
     let mut steps = vec![(begin, Step::Event(accepted))];
     for word in 0..said {
         let word = if act == Act::Loop { 0 } else { word };
