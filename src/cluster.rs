@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use synod_aggregator::discovery::{Fixed, Transport};
+use synod_aggregator::http::Http;
 use synod_aggregator::records::Settings;
 use synod_aggregator::{Limits, Network, Options, prompts::Prompts, topology::Topologies};
 use synod_models::engine::Device;
@@ -69,7 +70,7 @@ impl Cluster {
         records: Option<Settings>,
     ) -> Result<Self, Failure> {
         let transport = Transport::new(None, false);
-        Self::start_over(transport, specs, others, listener, topologies, records).await
+        Self::start_over(transport, specs, others, listener, None, topologies, records).await
     }
 
     /// The same with certificates for callers and for nodes elsewhere. Its own nodes are reached in the clear.
@@ -78,6 +79,7 @@ impl Cluster {
         specs: Vec<NodeSpec>,
         others: Vec<String>,
         listener: TcpListener,
+        http: Option<Http>,
         topologies: Topologies,
         records: Option<Settings>,
     ) -> Result<Self, Failure> {
@@ -103,7 +105,7 @@ impl Cluster {
         let aggregator_stop = CancellationToken::new();
         let stop = aggregator_stop.clone();
         let serving = tokio::spawn(async move {
-            let served = synod_aggregator::serve_with(listener, network, options, stop.cancelled_owned()).await;
+            let served = synod_aggregator::serve_both(listener, http, network, options, stop.cancelled_owned()).await;
             served.map_err(|error| failed(crate::exit::with_causes(&error)))
         });
         Ok(Self { aggregator, nodes, nodes_stop, watchers, aggregator_stop, serving })

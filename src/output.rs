@@ -58,6 +58,13 @@ impl Output {
         }
     }
 
+    /// A question to who watches stderr; the answer is typed behind it. Also when quiet.
+    pub(crate) fn question(&self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        // If stderr is gone nobody answers either.
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
     /// A failure and its hint. Also when quiet.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.message.is_empty() {

@@ -107,9 +107,9 @@ fn each_kind_of_failure_has_its_exit_code() {
     let text = stderr(&unreachable);
     let hub = if cfg!(feature = "hf") { "HF_HUB_OFFLINE is set" } else { "no Hugging Face support" };
     assert!(text.contains("no pip found") && text.contains(hub), "{text}");
-    fs::write(desk.path("bad.toml"), "[aggregator]\nlisten = 'x'\nhttp = 5\n").unwrap();
+    fs::write(desk.path("bad.toml"), "[aggregator]\nlisten = 'x'\n[http]\nlisten = 5\n").unwrap();
     let wrong = stderr(&desk.run(&["models", "list", "--config", "bad.toml"], 64));
-    assert!(wrong.contains("bad.toml:2: aggregator.listen: ") && wrong.contains("bad.toml:3: aggregator.http: "));
+    assert!(wrong.contains("bad.toml:2: aggregator.listen: ") && wrong.contains("bad.toml:4: http.listen: "));
 }
 
 #[test]

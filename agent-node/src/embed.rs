@@ -55,7 +55,7 @@ impl EmbedQueue {
     }
 
     /// Waits for a turn; refused at once when too many wait already.
-    async fn turn(&self) -> Result<Turn, NodeError> {
+    pub(crate) async fn turn(&self) -> Result<Turn, NodeError> {
         let full = |_| {
             let EngineLoad { running, queued } = self.busy();
             NodeError::EmbedQueueFull { running, queued }

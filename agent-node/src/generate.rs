@@ -72,10 +72,16 @@ pub(crate) fn respond(
     limits: ServiceLimits,
 ) -> BoxStream<'static, Result<GenerateResponse, Status>> {
     let Admitted { sequence: Sequence { prompt: writer, events }, prompt, speed } = admitted;
+    let engine = prompt.engine.clone();
     let written = async move {
         let accepted = write(prompt, requests, writer, &limits).await?;
-        let events = events.flat_map(|event| match event {
-            Ok(event) => stream::iter(responses(event).into_iter().map(Ok).collect::<Vec<_>>()),
+        let events = events.flat_map(move |event| match event {
+            Ok(event) => stream::iter(
+                responses(event, |id| engine.tokenizer().token_bytes(id).to_vec())
+                    .into_iter()
+                    .map(Ok)
+                    .collect::<Vec<_>>(),
+            ),
             Err(error) => stream::iter(vec![Err(NodeError::from(error).into())]),
         });
         let accepted = response(generate_response::Event::Accepted(accepted));

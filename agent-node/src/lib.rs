@@ -11,6 +11,7 @@ mod prompt;
 #[cfg(feature = "etcd")]
 mod register;
 mod request;
+mod search;
 mod serve;
 mod service;
 mod speed;

@@ -168,9 +168,10 @@ impl TryFrom<v1::PromptPart> for Part {
 }
 
 /// An engine event as the responses it makes: text held back to the end travels before `Finished`.
-pub(crate) fn responses(event: Event) -> Vec<GenerateResponse> {
+/// `spell` gives the bytes of a token.
+pub(crate) fn responses(event: Event, spell: impl Fn(u32) -> Vec<u8>) -> Vec<GenerateResponse> {
     match event {
-        Event::Token(token) => vec![response(generate_response::Event::Delta(token_delta(token)))],
+        Event::Token(token) => vec![response(generate_response::Event::Delta(token_delta(token, spell)))],
         Event::Finished(mut finished) => {
             let text = std::mem::take(&mut finished.text);
             let tail = (!text.is_empty()).then(|| TokenDelta { text, tokens: Vec::new() });
@@ -184,10 +185,11 @@ pub(crate) fn response(event: generate_response::Event) -> GenerateResponse {
     GenerateResponse { event: Some(event) }
 }
 
-fn token_delta(token: TokenEvent) -> TokenDelta {
+fn token_delta(token: TokenEvent, spell: impl Fn(u32) -> Vec<u8>) -> TokenDelta {
     let TokenEvent { id, text, logprob, top } = token;
-    let top = top.into_iter().map(|(id, logprob)| Alternative { id, logprob }).collect();
-    TokenDelta { text, tokens: vec![TokenLogprob { id, logprob, top }] }
+    let bytes = if top.is_empty() { Vec::new() } else { spell(id) };
+    let top = top.into_iter().map(|(id, logprob)| Alternative { id, logprob, bytes: spell(id) }).collect();
+    TokenDelta { text, tokens: vec![TokenLogprob { id, logprob, top, bytes }] }
 }
 
 /// Both types are others' crates', which `From` does not bridge.

@@ -18,6 +18,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use uuid::Uuid;
 
 use crate::{
+    apis::Library,
     drain::Drain,
     host::Host,
     service::{NodeService, ServiceLimits},
@@ -48,6 +49,8 @@ pub struct ServeOptions {
     pub limits: ServiceLimits,
     /// Cancelled once the node takes no more requests: whoever told others of it tells them that it leaves.
     pub leaving: CancellationToken,
+    /// The APIs that callers may search; none where the node has no library.
+    pub apis: Option<Arc<Library>>,
 }
 
 impl ServeOptions {
@@ -63,6 +66,7 @@ impl ServeOptions {
             drain_grace: Duration::from_secs(10),
             limits: ServiceLimits::recommended(),
             leaving: CancellationToken::new(),
+            apis: None,
         }
     }
 }
@@ -177,7 +181,7 @@ fn router(
     };
     let failed = |error| ServeError::Reflection(Box::new(error));
     let health = tonic_health::server::HealthService::from_health_reporter(health.clone());
-    let node = NodeService::new(host, options.node_id.clone(), options.limits, drain.clone());
+    let node = NodeService::new(host, options.node_id.clone(), options.limits, drain.clone(), options.apis.clone());
     let node = NodeServiceServer::new(node)
         .max_decoding_message_size(options.max_message_bytes)
         .max_encoding_message_size(options.max_message_bytes);

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use synod_proto::v1::{
-    DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, GenerateRequest, node_service_server,
+    DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, GenerateRequest, SearchApisRequest,
+    SearchApisResponse, node_service_server,
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    apis::Library,
     drain::Drain,
     embed, generate,
     host::Host,
+    search::Search,
     stream::{Deadline, GenerateStream},
 };
 
@@ -50,11 +53,18 @@ pub(crate) struct NodeService {
     node_id: String,
     limits: ServiceLimits,
     drain: Drain,
+    search: Search,
 }
 
 impl NodeService {
-    pub(crate) fn new(host: Arc<Host>, node_id: String, limits: ServiceLimits, drain: Drain) -> Self {
-        Self { host, node_id, limits, drain }
+    pub(crate) fn new(
+        host: Arc<Host>,
+        node_id: String,
+        limits: ServiceLimits,
+        drain: Drain,
+        library: Option<Arc<Library>>,
+    ) -> Self {
+        Self { host, node_id, limits, drain, search: Search::new(library) }
     }
 }
 
@@ -81,6 +91,13 @@ impl node_service_server::NodeService for NodeService {
         let encoder = self.host.encoder(&model)?;
         let embeddings = deadline.bound("it embedded texts", embed::embed(encoder, texts, &self.limits));
         Ok(Response::new(running.bound(embeddings).await?))
+    }
+
+    async fn search_apis(&self, request: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
+        let running = self.drain.admit()?;
+        let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
+        let found = deadline.bound("it searched for APIs", self.search.run(request.into_inner(), &self.limits));
+        Ok(Response::new(running.bound(found).await?))
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {

@@ -6,7 +6,10 @@ use synod_models::{embed::EmbedError, engine::EngineError, text::TemplateError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::prompt::PartError;
+use crate::{
+    apis::{LibraryError, SearchError},
+    prompt::PartError,
+};
 
 /// When a caller that was refused for load may try again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -41,6 +44,10 @@ pub(crate) enum NodeError {
     /// The request could not be read; tonic says why.
     #[error("{}", .0.message())]
     Request(Box<Status>),
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    #[error(transparent)]
+    Search(#[from] SearchError),
     #[error("a task of this node ended unexpectedly while {0}")]
     TaskFailed(&'static str),
 }
@@ -70,6 +77,10 @@ impl NodeError {
             },
             Self::Template(error) => template_code(error),
             Self::Request(status) => status.code(),
+            Self::Library(LibraryError::Unknown { .. }) => Code::NotFound,
+            Self::Library(LibraryError::Name { .. }) => Code::InvalidArgument,
+            Self::Search(SearchError::NoEmbedder { .. }) => Code::FailedPrecondition,
+            Self::Library(_) | Self::Search(SearchError::Embed(_)) => Code::Internal,
             Self::Embed(EmbedError::Tokenise { .. }) => Code::InvalidArgument,
             Self::Embed(EmbedError::Abandoned) => Code::Cancelled,
             Self::Embed(EmbedError::NotANumber { .. } | EmbedError::Device(_)) | Self::TaskFailed(_) => Code::Internal,
@@ -95,6 +106,11 @@ impl NodeError {
             | Self::Embed(EmbedError::NotANumber { .. }) => "MODEL_DAMAGED",
             Self::Template(_) => "NOT_RENDERED",
             Self::Request(_) => "REQUEST_BROKEN",
+            Self::Library(LibraryError::Unknown { .. }) => "UNKNOWN_CATALOGUE",
+            Self::Library(LibraryError::Name { .. }) => "INVALID_REQUEST",
+            Self::Library(_) => "CATALOGUE_UNREADABLE",
+            Self::Search(SearchError::NoEmbedder { .. }) => "NO_EMBEDDER",
+            Self::Search(SearchError::Embed(_)) => "NOT_EMBEDDED",
             Self::Embed(EmbedError::Tokenise { .. }) => "NOT_TOKENISED",
             Self::Embed(EmbedError::Abandoned) => "ABANDONED",
             Self::Embed(EmbedError::Device(_)) | Self::TaskFailed(_) => "INTERNAL",

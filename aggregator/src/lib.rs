@@ -2,12 +2,14 @@
 //!
 //! The rooms, from the inside out: [`topology`] says what is to be done, `stages` decides without a network, [`prompts`]
 //! words it, [`members`] asks nodes, [`discovery`] knows which there are, [`runs`] does it all, [`records`] keeps what was,
-//! [`serve()`] puts it behind gRPC. Nothing here names an inference engine or a model file.
+//! [`serve()`] puts it behind gRPC, [`http`] behind what OpenAI's clients speak. Nothing here names an inference engine or
+//! a model file.
 
 mod admission;
 pub mod client;
 pub mod discovery;
 mod error;
+pub mod http;
 mod limits;
 pub mod members;
 pub mod prompts;
@@ -22,6 +24,6 @@ mod wire;
 pub use client::Client;
 pub use error::{Error, ErrorCode, Retry};
 pub use limits::Limits;
-pub use runs::{Question, RunStream, Runner, events};
-pub use serve::{Network, Options, ServeError, serve, serve_with};
+pub use runs::{AnswerForm, Question, RunStream, Runner, events};
+pub use serve::{Network, Options, ServeError, serve, serve_both, serve_with};
 pub use stages::{Candidate, FinishReason};

@@ -5,13 +5,14 @@ use std::{future::Future, sync::Arc};
 use futures::{FutureExt, future::BoxFuture};
 use synod_proto::{FILE_DESCRIPTOR_SET, v1::aggregator_service_server::AggregatorServiceServer};
 use thiserror::Error;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::{
     discovery::{Discovery, Fixed, Pool, Transport},
+    http::Http,
     limits::Limits,
     prompts::Prompts,
     records::{self, Recorder},
@@ -76,8 +77,19 @@ pub async fn serve_with(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    serve_both(listener, None, network, options, shutdown).await
+}
+
+/// [`serve_with`], and HTTP beside gRPC where there is any.
+pub async fn serve_both(
+    listener: TcpListener,
+    http: Option<Http>,
+    network: Network,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     let recorder = options.records.clone().map(Recorder::start);
-    let served = serve_recorded(listener, network, options, recorder.clone(), shutdown).await;
+    let served = serve_recorded(listener, http, network, options, recorder.clone(), shutdown).await;
     if let Some(recorder) = recorder {
         recorder.close().await;
     }
@@ -86,6 +98,7 @@ pub async fn serve_with(
 
 async fn serve_recorded(
     listener: TcpListener,
+    http: Option<Http>,
     network: Network,
     options: Options,
     recorder: Option<Arc<Recorder>>,
@@ -95,6 +108,12 @@ async fn serve_recorded(
     let tls = network.transport.tls.clone();
     let pool = Arc::new(Pool::start_over(network.discovery, network.transport, limits.clone()));
     let runner = Arc::new(Runner::recording(pool.clone(), topologies, prompts, limits.clone(), recorder));
+    let closed = CancellationToken::new();
+    // Dropped with this future, and what it serves with it.
+    let mut web = JoinSet::new();
+    if let Some(http) = http {
+        web.spawn(http.serve(Arc::clone(&runner), Arc::clone(&pool), closed.clone()));
+    }
     let service = AggregatorServiceServer::new(Service { runner: Arc::clone(&runner), pool })
         .max_decoding_message_size(limits.grpc_message_bytes)
         .max_encoding_message_size(RECORD_BYTES.max(limits.grpc_message_bytes));
@@ -109,7 +128,6 @@ async fn serve_recorded(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1alpha()?;
-    let closed = CancellationToken::new();
     let router = Server::builder()
         .http2_keepalive_interval(Some(limits.poll_interval * 5))
         .http2_keepalive_timeout(Some(limits.poll_timeout))
@@ -136,8 +154,9 @@ async fn serve_recorded(
         () = runner.drain(limits.drain) => {}
     }
     closed.cancel();
-    match timeout(CLOSING, server).await {
-        Ok(ended) => Ok(ended?),
+    let both = async { futures::join!(server, async { while web.join_next().await.is_some() {} }) };
+    match timeout(CLOSING, both).await {
+        Ok((ended, ())) => Ok(ended?),
         // A client that keeps its connection open keeps nobody here.
         Err(_) => Ok(()),
     }

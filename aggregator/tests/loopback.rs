@@ -149,7 +149,7 @@ async fn a_question_goes_through_three_nodes_and_comes_back_as_one_answer() {
     assert!(finished.usage.prompt_tokens > 8);
     let deltas: String = events
         .iter()
-        .filter_map(|event| if let Event::AnswerDelta { text } = event { Some(text.as_str()) } else { None })
+        .filter_map(|event| if let Event::AnswerDelta { text, .. } = event { Some(text.as_str()) } else { None })
         .collect();
     assert_eq!(deltas, "the one answer");
 

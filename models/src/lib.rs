@@ -7,5 +7,6 @@ pub mod engine;
 pub mod gguf;
 pub mod grammar;
 pub mod nn;
+pub mod planner;
 pub mod store;
 pub mod text;

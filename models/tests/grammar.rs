@@ -476,7 +476,9 @@ fn bad_regular_expressions_and_grammars_are_refused_with_the_reason() {
         ("start: \"a\" missing", "missing"),
         ("begin: \"a\"", "start"),
         ("start: \"a\n", "1("),
-        ("start: a\na: %json {\"type\": \"string\"}", "line 2: %json"),
+        ("start: a\na: %json {\"not\": {\"type\": \"string\"}}", "`not` cannot be enforced"),
+        ("start: a\na: %json {\"type\": \"string\"} @other", "other grammars"),
+        ("start: a\na: %json {\"type\"", "not JSON"),
         ("%llguidance {\"allow_invalid_utf8\": true}\nstart: /a/", "line 1"),
         ("start: <|im_start|> /a/", "special tokens"),
         ("start: <[5]> /a/", "special tokens"),
@@ -486,6 +488,15 @@ fn bad_regular_expressions_and_grammars_are_refused_with_the_reason() {
     ] {
         check_refused(&Grammar::Lark(grammar.to_owned()), says);
     }
+}
+
+#[test]
+fn a_schema_within_a_grammar_is_enforced_with_its_own_references() {
+    let schema = json!({"$ref": "#/$defs/it", "$defs": {"it": {"const": {"%json": ["\"", 1]}}}});
+    let source = format!("start: \"call %json \" a \"!\"\na: %json {schema}\n");
+    let mut constraint = SMOLLM2.compile(&Grammar::Lark(source));
+    let forced = constraint.forced().unwrap();
+    assert_eq!(SMOLLM2.tokenizer.decode(&forced), r#"call %json {"%json":["\"",1]}!"#);
 }
 
 /// Compiles and draws some tokens; all of that has to end soon, with or without an error.

@@ -3,11 +3,14 @@
 //! A new command is a new file, a variant of [`Command`] and a line in [`run`].
 
 mod aggregator;
+mod apis;
 mod ask;
 mod bench;
 mod completions;
+mod keys;
 mod models;
 mod node;
+mod plan;
 mod reach;
 mod runs;
 mod tls;
@@ -88,6 +91,14 @@ pub(crate) enum Command {
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
+    /// API keys of the HTTP interface
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// What a model takes of this machine: memory, and how fast it will be
+    Plan(plan::Plan),
+    /// APIs: what can be called, and calls of it
+    #[command(subcommand)]
+    Apis(apis::Apis),
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -119,6 +130,9 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Topology(topology) => topology::run(&topology, &context),
         Command::Runs(runs) => Box::pin(runs::run(runs, context)).await,
         Command::Models(models) => models::run(models, context).await,
+        Command::Keys(keys) => keys::run(keys, &context),
+        Command::Plan(plan) => plan::run(plan, context).await,
+        Command::Apis(apis) => Box::pin(apis::run(apis, context)).await,
         Command::Bench(bench) => bench::run(bench, context).await,
         Command::Completions(completions) => completions::run(&completions, &context),
     }

@@ -8,7 +8,7 @@ use synod_agent_node::{Host, LoadProgress, ModelLimits, ModelSpec, ServeOptions,
 use synod_models::engine::EngineOptions;
 use synod_models::store::{Kind, Store};
 
-use super::{Context, models::open, tls::TlsFlags};
+use super::{Context, apis, models::open, tls::TlsFlags};
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure, with_causes};
 use crate::{cluster, network};
@@ -78,6 +78,7 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
     let announced = announced(&config, address)?;
     context.output.text(&format!("node listening on {address}"))?;
     let (working, models) = (context.clone(), node.model.clone());
+    let library = apis::library(&store, &context);
     let limits = ModelLimits {
         threads: node.threads,
         engine: EngineOptions {
@@ -114,7 +115,7 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
             context.interrupt.wait().await;
         }
     };
-    let options = ServeOptions::recommended();
+    let options = ServeOptions { apis: Some(Arc::new(library)), ..ServeOptions::recommended() };
     let registered = registered(&config, announced, &options);
     let serving = async {
         let served = match tls {

@@ -11,7 +11,7 @@ use crate::{network, records, topologies};
 
 const EXAMPLES: &str = "\
 Examples:
-  synod up                        nodes for the default topology, and an aggregator on 127.0.0.1:7600
+  synod up                        nodes for the default topology, and an aggregator on 127.0.0.1:7600 (HTTP: 7680)
   synod up --topology self-moa
   synod up --config cluster.toml  the [[nodes]] of a file
   synod ask 'Why is the sky blue?'";
@@ -26,32 +26,32 @@ pub(crate) struct Up {
     /// Where the aggregator listens; 127.0.0.1:7600 unless configured
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Where to listen for HTTP, or `off`; 127.0.0.1:7680 unless configured
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
     #[command(flatten)]
     tls: TlsFlags,
 }
 
 pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
     let layers = context.layers().flag("--topology", "default_topology", up.topology);
-    let config = up.tls.add_to(layers.flag("--listen", "aggregator.listen", up.listen)).load()?;
+    let layers = layers.flag("--listen", "aggregator.listen", up.listen).flag("--http", "http.listen", up.http);
+    let config = up.tls.add_to(layers).load()?;
     let topologies = topologies::read(&config)?;
     if !matches!(config.aggregator.discovery, Discovery::Static) {
         context.output.note("`synod up` uses the nodes it starts and [aggregator] nodes, not [aggregator.discovery]");
     }
     network::guard(config.aggregator.listen, config.tls.is_some(), config.insecure)?;
     let transport = network::transport(&config)?;
+    let http = crate::http::open(&config, &context.output).await?;
+    let url = http.as_ref().map(crate::http::url).transpose()?;
     let listener = cluster::bind(config.aggregator.listen, "--listen").await?;
     let specs = nodes(&config, named(&topologies, None)?.models().into_iter());
     // Its nodes speak to it alone, and in the clear.
     specs.iter().try_for_each(|spec| network::guard(spec.listen, false, config.insecure))?;
     pull(&specs, context.store(&config)?, &context).await?;
-    let cluster = Cluster::start_over(
-        transport,
-        specs,
-        config.aggregator.nodes.clone(),
-        listener,
-        topologies,
-        records::settings(&config)?,
-    );
+    let (others, records) = (config.aggregator.nodes.clone(), records::settings(&config)?);
+    let cluster = Cluster::start_over(transport, specs, others, listener, http, topologies, records);
     let cluster = tokio::select! {
         cluster = cluster => cluster?,
         () = context.interrupt.wait() => return Ok(()), // dropping what was started kills it
@@ -60,6 +60,9 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
         context.output.text(&format!("node listening on {address}: {}", models.join(", ")))?;
     }
     context.output.text(&format!("aggregator listening on {}", cluster.aggregator))?;
+    if let Some(url) = url {
+        context.output.text(&format!("HTTP on {url}"))?;
+    }
     context.output.text("ready")?;
     context.interrupt.wait().await;
     context.output.note("draining");

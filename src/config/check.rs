@@ -13,11 +13,10 @@ use super::key::KeyPath;
 use super::mistake::{Mistake, Mistakes};
 use super::origins::Origins;
 use super::shape::{AggregatorShape, ConfigShape, NodeShape};
-use super::{Aggregator, Config, Node};
+use super::{Aggregator, Config, HttpConfig, Node};
 
 /// Ports of the machine itself, as they are when nothing else is said.
 const AGGREGATOR_PORT: u16 = 7600;
-const HTTP_PORT: u16 = 7680;
 const FIRST_NODE_PORT: u16 = 7610;
 const THREADS_LIMIT: usize = 1024;
 const DEFAULT_TOPOLOGY: &str = "moa";
@@ -29,27 +28,31 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
     let known = known_models(&models);
     let nodes: Vec<_> = shape.nodes.into_iter().enumerate().map(|(at, node)| checker.node(at, node, &known)).collect();
     let aggregator = checker.aggregator(shape.aggregator);
+    let http = checker.http(shape.http);
     let insecure = shape.tls.insecure;
     let tls = checker.tls(shape.tls);
     let node = checker.this_node(shape.node);
+    let apis = checker.apis(shape.apis);
     let records = checker.records(shape.records);
     let default_topology = shape.default_topology.unwrap_or_else(|| DEFAULT_TOPOLOGY.to_owned());
     if default_topology.trim().is_empty() {
         checker.report(&KeyPath::of(["default_topology"]), "must be the name of a topology, for instance `moa`");
     }
-    checker.same_addresses(&aggregator, &nodes);
+    checker.same_addresses(&aggregator, &http, &nodes);
     if !checker.mistakes.is_empty() {
         return Err(Mistakes::new(checker.mistakes));
     }
     Ok(Config {
         default_topology,
         aggregator,
+        http,
         node,
         records,
         tls,
         insecure,
         nodes,
         models,
+        apis,
         topologies: shape.topologies,
         roles: shape.roles,
         origins,
@@ -100,7 +103,6 @@ impl Checker<'_> {
         }
         Aggregator {
             listen: self.address(&table.key("listen"), shape.listen, AGGREGATOR_PORT),
-            http: self.address(&table.key("http"), shape.http, HTTP_PORT),
             nodes: shape.nodes,
             discovery: self.discovery(shape.discovery),
         }
@@ -127,7 +129,7 @@ impl Checker<'_> {
         }
     }
 
-    fn address(&mut self, key: &KeyPath, text: Option<String>, default_port: u16) -> SocketAddr {
+    pub(super) fn address(&mut self, key: &KeyPath, text: Option<String>, default_port: u16) -> SocketAddr {
         let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), default_port);
         let Some(text) = text else { return default };
         text.parse().unwrap_or_else(|_| {
@@ -154,13 +156,12 @@ impl Checker<'_> {
     }
 
     /// Two servers cannot have one address; port 0 means any free one.
-    fn same_addresses(&mut self, aggregator: &Aggregator, nodes: &[Node]) {
-        let table = KeyPath::of(["aggregator"]);
-        let mut taken = vec![(aggregator.listen, table.key("listen"))];
-        let http = (aggregator.http, table.key("http"));
+    fn same_addresses(&mut self, aggregator: &Aggregator, http: &HttpConfig, nodes: &[Node]) {
+        let mut taken = vec![(aggregator.listen, KeyPath::of(["aggregator", "listen"]))];
+        let http = http.listen.map(|listen| (listen, KeyPath::of(["http", "listen"])));
         let nodes = nodes.iter().enumerate();
         let others = nodes.map(|(at, node)| (node.listen, KeyPath::of(["nodes"]).index(at).key("listen")));
-        for (address, key) in std::iter::once(http).chain(others) {
+        for (address, key) in http.into_iter().chain(others) {
             let same = taken.iter().find(|(other, _)| *other == address && address.port() != 0);
             if let Some((_, other)) = same {
                 let message = format!("{address} is taken by {other}; give each its own port");

@@ -18,8 +18,14 @@ use super::shape::ConfigShape;
 const FILE_NAME: &str = "synod.toml";
 const VARIABLE_PREFIX: &str = "SYNOD__";
 /// Keys whose variable holds a list, separated by commas.
-const LIST_KEYS: [&str; 5] =
-    ["aggregator.nodes", "aggregator.discovery.servers", "aggregator.discovery.endpoints", "tls.nodes", "tls.clients"];
+const LIST_KEYS: [&str; 6] = [
+    "aggregator.nodes",
+    "aggregator.discovery.servers",
+    "aggregator.discovery.endpoints",
+    "http.origins",
+    "tls.nodes",
+    "tls.clients",
+];
 
 /// Where the layers are. Plain data, so that a test can say.
 #[derive(Debug, Clone, Default)]

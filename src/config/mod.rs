@@ -4,8 +4,10 @@
 //! of `--config`), variables such as `SYNOD__AGGREGATOR__LISTEN`, flags. Two types: [`shape`] is what serde reads,
 //! [`Config`] what the program relies on. All mistakes are reported at once.
 
+mod apis;
 mod check;
 mod document;
+mod http;
 pub(crate) mod key;
 mod load;
 pub(crate) mod mistake;
@@ -27,6 +29,8 @@ use synod_aggregator::records::Texts;
 use synod_models::{engine::Device, store::Manifest};
 use synod_tls::{Names, TlsFiles};
 
+pub(crate) use apis::Apis;
+pub(crate) use http::HttpConfig;
 pub(crate) use load::Layers;
 pub(crate) use mistake::Mistakes;
 use origins::Origins;
@@ -38,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) default_topology: String,
     /// The aggregator.
     pub(crate) aggregator: Aggregator,
+    /// The HTTP interface.
+    pub(crate) http: HttpConfig,
     /// A node that is started by itself.
     pub(crate) node: ThisNode,
     /// Records of runs.
@@ -50,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) nodes: Vec<Node>,
     /// The user's own models, for [`Store::with_manifests`](synod_models::store::Store::with_manifests).
     pub(crate) models: Vec<Manifest>,
+    /// How calls of APIs are carried out.
+    pub(crate) apis: Apis,
     /// The user's topologies, for the aggregator to check.
     pub(crate) topologies: BTreeMap<String, toml::Value>,
     /// The user's roles, for the aggregator to check.
@@ -63,8 +71,6 @@ pub(crate) struct Config {
 pub(crate) struct Aggregator {
     /// gRPC.
     pub(crate) listen: SocketAddr,
-    /// HTTP.
-    pub(crate) http: SocketAddr,
     /// Nodes that are started by somebody else.
     pub(crate) nodes: Vec<String>,
     /// Where it finds out about nodes.

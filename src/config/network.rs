@@ -159,7 +159,7 @@ impl Checker<'_> {
         Etcd { endpoints: shape.endpoints, prefix: shape.prefix.unwrap_or_else(|| PREFIX.to_owned()) }
     }
 
-    fn needed(&mut self, key: &KeyPath, text: Option<String>, what: &str) -> String {
+    pub(super) fn needed(&mut self, key: &KeyPath, text: Option<String>, what: &str) -> String {
         let text = text.unwrap_or_default();
         if text.trim().is_empty() {
             self.report(key, format!("is missing: it takes {what}"));

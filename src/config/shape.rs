@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use synod_models::store::ManifestShape;
 
+use super::apis::ApisShape;
+
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -14,6 +16,8 @@ pub(crate) struct ConfigShape {
     pub(crate) default_topology: Option<String>,
     /// The aggregator.
     pub(crate) aggregator: AggregatorShape,
+    /// The HTTP interface.
+    pub(crate) http: HttpShape,
     /// A node that is started by itself.
     pub(crate) node: ThisNodeShape,
     /// Records of runs.
@@ -24,6 +28,8 @@ pub(crate) struct ConfigShape {
     pub(crate) nodes: Vec<NodeShape>,
     /// The user's own models.
     pub(crate) models: BTreeMap<String, ManifestShape>,
+    /// Calls of APIs.
+    pub(crate) apis: ApisShape,
     /// The user's topologies. Opaque here: the aggregator knows what they mean.
     pub(crate) topologies: BTreeMap<String, toml::Value>,
     /// The user's roles, opaque as well.
@@ -36,12 +42,30 @@ pub(crate) struct ConfigShape {
 pub(crate) struct AggregatorShape {
     /// gRPC address.
     pub(crate) listen: Option<String>,
-    /// HTTP address.
-    pub(crate) http: Option<String>,
     /// Where its nodes are, besides those started with it.
     pub(crate) nodes: Vec<String>,
     /// Where else it finds them.
     pub(crate) discovery: DiscoveryShape,
+}
+
+/// `[http]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpShape {
+    /// Its address, or `off`.
+    pub(crate) listen: Option<String>,
+    /// The file of keys.
+    pub(crate) keys: Option<String>,
+    /// Web pages whose scripts may ask.
+    pub(crate) origins: Vec<String>,
+    /// Its certificate.
+    pub(crate) cert: Option<String>,
+    /// The certificate's key.
+    pub(crate) key: Option<String>,
+    /// The largest request.
+    pub(crate) body_mb: Option<i64>,
+    /// The most connections.
+    pub(crate) connections: Option<i64>,
 }
 
 /// `[aggregator.discovery]`: the keys of all kinds.

@@ -41,13 +41,13 @@ fn without_any_file_everything_has_a_default() {
 
 #[test]
 fn a_stronger_layer_wins_key_by_key() {
-    let user = "default_topology = 'user'\n[aggregator]\nlisten = '127.0.0.1:1'\nhttp = '127.0.0.1:2'";
-    let own = "[aggregator]\nhttp = '127.0.0.1:3'\nnodes = ['http://a:1']";
+    let user = "default_topology = 'user'\n[aggregator]\nlisten = '127.0.0.1:1'\n[http]\nlisten = '127.0.0.1:2'";
+    let own = "[http]\nlisten = '127.0.0.1:3'\n[aggregator]\nnodes = ['http://a:1']";
     let variables = [("SYNOD__AGGREGATOR__NODES", "http://b:1,http://c:2"), ("SYNOD_HOME", "/x")];
     let config = load(&[user, own], &variables).unwrap();
     assert_eq!(config.default_topology, "user");
     assert_eq!(config.aggregator.listen.port(), 1);
-    assert_eq!(config.aggregator.http.port(), 3);
+    assert_eq!(config.http.listen.unwrap().port(), 3);
     assert_eq!(config.aggregator.nodes, ["http://b:1", "http://c:2"]);
 }
 
@@ -68,7 +68,7 @@ fn all_mistakes_are_reported_at_once_with_their_lines() {
 default_topologie = "moa"
 [aggregator]
 listen = 7600
-http = "localhost"
+http.listen = "localhost"
 nodes = ["http://a:1", "a:1"]
 
 [[nodes]]
@@ -91,7 +91,7 @@ sources = [{ hf = { repo = "a/b" } }]
         &[
             "0.toml:2: default_topologie: unknown field",
             "0.toml:4: aggregator.listen: invalid type",
-            "0.toml:5: aggregator.http: `localhost` is not an address",
+            "0.toml:5: aggregator.http: unknown field",
             "0.toml:6: aggregator.nodes[1]: `a:1` is not",
             "0.toml:9: nodes[0].models[0]: there is no model `smolm2-135m-instruct`; did you mean",
             "0.toml:10: nodes[0].threads: 0 must be between",
@@ -153,9 +153,25 @@ fn a_topology_passes_through_with_the_lines_of_its_keys() {
 #[test]
 fn two_servers_cannot_share_an_address() {
     check_mistakes(
-        "[aggregator]\nhttp = '127.0.0.1:7600'\n[[nodes]]\nmodels = ['gemma-3-270m']\nlisten = '127.0.0.1:7680'\n\
+        "[http]\nlisten = '127.0.0.1:7600'\n[[nodes]]\nmodels = ['gemma-3-270m']\nlisten = '127.0.0.1:7680'\n\
          [[nodes]]\nmodels = ['gemma-3-270m']\nlisten = '127.0.0.1:7600'",
-        &["0.toml:2: aggregator.http: 127.0.0.1:7600 is taken by aggregator.listen", "0.toml:8: nodes[1].listen"],
+        &["0.toml:2: http.listen: 127.0.0.1:7600 is taken by aggregator.listen", "0.toml:8: nodes[1].listen"],
+    );
+}
+
+#[test]
+fn http_has_a_default_can_be_off_and_says_what_is_wrong() {
+    let http = |text: &str| load(&[text], &[]).unwrap().http;
+    assert_eq!(http("").listen.map(|listen| listen.to_string()).as_deref(), Some("127.0.0.1:7680"));
+    assert!(http("[http]\nlisten = 'off'").listen.is_none());
+    check_mistakes(
+        "[http]\nlisten = 'localhost'\ncert = 'a.pem'\norigins = ['https://a.org', 'a.org/x']\nbody_mb = 0",
+        &[
+            "0.toml:1: http.key: is missing",
+            "0.toml:2: http.listen: `localhost` is not an address",
+            "0.toml:4: http.origins[1]: `a.org/x` is no origin",
+            "0.toml:5: http.body_mb: 0 must be between",
+        ],
     );
 }
 
@@ -215,4 +231,38 @@ fn records_are_on_and_each_wrong_setting_is_told() {
         "[records]\nmax_age_days = 0\nmax_mb = -1\npath = ' '\ntexts = 'some'",
         &["records.max_age_days", "records.max_mb", "records.path", "`some` is not `keep`"],
     );
+}
+
+#[test]
+fn calls_of_apis_are_careful_unless_somebody_says_otherwise() {
+    let home = std::path::Path::new("/home");
+    let usual = load(&[], &[]).unwrap().apis.executor(home, false);
+    assert_eq!(usual.policy, synod_agent_node::apis::execute::Policy::CAREFUL);
+    assert!(usual.guard.networks.is_empty() && usual.credentials.is_empty());
+    let own = "[apis]\nreversible = 'auto'\nnetworks = ['127.0.0.1:8765']\ntime_s = 5\n\
+               [apis.credentials.notes]\nhost = '127.0.0.1:8765'\nkind = 'bearer'\nenv = 'NOTES_TOKEN'";
+    let own = load(&[own], &[]).unwrap().apis.executor(home, true);
+    assert_eq!((own.limits.time.as_secs(), own.credentials.len(), own.guard.networks.len()), (5, 1, 1));
+    assert_eq!(own.policy.irreversible, synod_agent_node::apis::execute::Rule::Confirm);
+}
+
+#[test]
+fn every_mistake_about_calls_of_apis_is_found() {
+    let text = "[apis]\nread = 'maybe'\nhosts = ['https://a.example']\nnetworks = ['localhost:80']\nredirects = 99\n\
+                [apis.credentials.a]\nhost = 'a.example/x'\nkind = 'cookie'\nfile = 'x'\n\
+                [apis.credentials.b]\nhost = 'b.example'\nkind = 'bearer'\n";
+    let expected = [
+        "no rule `maybe`",
+        "no host",
+        "no network",
+        "between 0 and 10",
+        "one host",
+        "kind `cookie`",
+        "`file` or with `env`",
+    ];
+    let mistakes = load(&[text], &[]).unwrap_err();
+    for expected in expected {
+        assert!(mistakes.iter().any(|mistake| mistake.contains(expected)), "no `{expected}` in {mistakes:#?}");
+    }
+    assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
 }

@@ -11,7 +11,8 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use synod_proto::v1::{
     DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason, GenerateAccepted, GenerateFinished,
-    GenerateRequest, GenerateResponse, HostedModel, ModelKind, TokenDelta, TokenLogprob, Usage, generate_request,
+    GenerateRequest, GenerateResponse, HostedModel, ModelKind, SearchApisRequest, SearchApisResponse, TokenDelta,
+    TokenLogprob, Usage, generate_request,
     generate_response::Event,
     node_service_server::{NodeService, NodeServiceServer},
     prompt_part,
@@ -110,6 +111,10 @@ impl NodeService for Node {
         Err(Status::unimplemented("this node does not embed"))
     }
 
+    async fn search_apis(&self, _: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
+        Err(Status::unimplemented("this node has no catalogues"))
+    }
+
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
         let model = |name: &&str| HostedModel {
             name: (*name).to_owned(),
@@ -170,7 +175,7 @@ fn words(text: &'static str) -> impl Iterator<Item = Event> {
 }
 
 fn delta(text: &str) -> Event {
-    let tokens = vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new() }];
+    let tokens = vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new(), bytes: Vec::new() }];
     Event::Delta(TokenDelta { text: text.to_owned(), tokens })
 }
 

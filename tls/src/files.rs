@@ -63,7 +63,7 @@ impl TlsFiles {
 }
 
 /// At least one.
-fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>();
     match found {
         Ok(found) if found.is_empty() => Err(wrong(path, "a certificate", pem::Error::NoItemsFound)),
@@ -71,6 +71,6 @@ fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>
     }
 }
 
-fn wrong(path: &Path, expected: &'static str, source: pem::Error) -> TlsError {
+pub(crate) fn wrong(path: &Path, expected: &'static str, source: pem::Error) -> TlsError {
     TlsError::Pem { path: path.to_owned(), expected, source }
 }

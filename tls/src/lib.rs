@@ -9,6 +9,7 @@ mod error;
 mod files;
 mod incoming;
 mod name;
+mod server;
 mod tls;
 mod verify;
 
@@ -16,4 +17,5 @@ pub use error::TlsError;
 pub use files::TlsFiles;
 pub use incoming::SecureStream;
 pub use name::{NameError, NamePattern, Names};
+pub use server::ServerTls;
 pub use tls::Tls;

@@ -2,6 +2,11 @@ use std::time::Duration;
 
 use super::*;
 
+/// Tokens of one byte, which is their number.
+fn spell(id: u32) -> Vec<u8> {
+    vec![id as u8]
+}
+
 fn user(content: &str) -> v1::Message {
     v1::Message { role: "user".to_owned(), content: content.to_owned() }
 }
@@ -112,14 +117,16 @@ fn text_held_back_to_the_end_is_not_lost() {
     };
     let tail = TokenDelta { text: "tail".to_owned(), tokens: vec![] };
     let expected = [generate_response::Event::Delta(tail), generate_response::Event::Finished(expected)].map(response);
-    assert_eq!(responses(Event::Finished(finished.clone())), expected);
-    assert_eq!(responses(Event::Finished(Finished { text: String::new(), ..finished })), expected[1..]);
+    assert_eq!(responses(Event::Finished(finished.clone()), spell), expected);
+    assert_eq!(responses(Event::Finished(Finished { text: String::new(), ..finished }), spell), expected[1..]);
 }
 
 #[test]
 fn a_token_without_text_is_still_reported() {
     let token = TokenEvent { id: 5, text: String::new(), logprob: -1.0, top: vec![(5, -1.0), (6, -2.0)] };
-    let top = vec![Alternative { id: 5, logprob: -1.0 }, Alternative { id: 6, logprob: -2.0 }];
-    let delta = TokenDelta { text: String::new(), tokens: vec![TokenLogprob { id: 5, logprob: -1.0, top }] };
-    assert_eq!(responses(Event::Token(token)), [response(generate_response::Event::Delta(delta))]);
+    let top = vec![(5, -1.0), (6, -2.0)].into_iter();
+    let top = top.map(|(id, logprob)| Alternative { id, logprob, bytes: vec![id as u8] }).collect();
+    let delta =
+        TokenDelta { text: String::new(), tokens: vec![TokenLogprob { id: 5, logprob: -1.0, top, bytes: vec![5] }] };
+    assert_eq!(responses(Event::Token(token), spell), [response(generate_response::Event::Delta(delta))]);
 }

@@ -62,6 +62,7 @@ fn load() -> Host {
 /// A running node.
 pub(crate) struct Node {
     pub(crate) channel: Channel,
+    pub(crate) endpoint: String,
     shutdown: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), ServeError>>,
 }
@@ -75,8 +76,8 @@ impl Node {
         let (shutdown, signal) = oneshot::channel();
         let signal = async move { signal.await.unwrap_or(()) };
         let served = tokio::spawn(serve(listener, host, options, signal));
-        let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
-        Self { channel, shutdown: Some(shutdown), served }
+        let channel = Channel::from_shared(address.clone()).unwrap().connect().await.unwrap();
+        Self { channel, endpoint: address, shutdown: Some(shutdown), served }
     }
 
     pub(crate) fn client(&self) -> NodeServiceClient<Channel> {

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt, stream};
 use synod_proto::v1::{
     DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason, GenerateAccepted, GenerateFinished,
     GenerateRequest, GenerateResponse, HostedModel, ModelKind, PromptPart, PromptPiece, PromptRecord, PromptStretch,
-    TokenDelta, TokenLogprob, Usage, generate_request,
+    SearchApisRequest, SearchApisResponse, TokenDelta, TokenLogprob, Usage, generate_request,
     generate_response::Event,
     node_service_server::{NodeService, NodeServiceServer},
     prompt_part::Content,
@@ -64,7 +64,7 @@ impl NodeService for Node {
         let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 50, cuts: Vec::new(), record });
         let deltas = stream::iter(1..=DELTAS).then(move |word| async move {
             sleep_until(began + pace * word).await;
-            let tokens = vec![TokenLogprob { id: word, logprob: -0.1, top: Vec::new() }];
+            let tokens = vec![TokenLogprob { id: word, logprob: -0.1, top: Vec::new(), bytes: Vec::new() }];
             Event::Delta(TokenDelta { text: format!("word{word} "), tokens })
         });
         let events = stream::iter([accepted]).chain(deltas).chain(stream::iter([finished()]));
@@ -73,6 +73,10 @@ impl NodeService for Node {
 
     async fn embed(&self, _: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
         Err(Status::unimplemented("this node does not embed"))
+    }
+
+    async fn search_apis(&self, _: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
+        Err(Status::unimplemented("this node has no catalogues"))
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {

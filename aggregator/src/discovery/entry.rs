@@ -36,6 +36,8 @@ pub struct Hosted {
     pub name: String,
     /// Whether it writes text; an embedding model doesn't.
     pub writes: bool,
+    /// Tokens of prompt and answer together; of an embedding model, those it reads.
+    pub context_length: u32,
 }
 
 /// What is known of a node.

@@ -79,8 +79,11 @@ async fn look(channel: Channel) -> Result<Seen, Status> {
 }
 
 fn record(entry: &Entry, seen: Seen) {
-    let hosted =
-        |model: synod_proto::v1::HostedModel| Hosted { writes: model.kind() != ModelKind::Embedding, name: model.name };
+    let hosted = |model: synod_proto::v1::HostedModel| Hosted {
+        writes: model.kind() != ModelKind::Embedding,
+        name: model.name,
+        context_length: model.context_length,
+    };
     if entry.status().state == NodeState::Unreachable {
         entry.restarted();
     }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Call, Cut, EventStream, MemberEvent, Picked, Usage,
+    Call, Cut, EventStream, MemberEvent, Picked, TokenLogprob, Usage,
     attempts::{Answered, Lost, Policy, Seat},
 };
 use crate::{
@@ -23,6 +23,7 @@ pub(super) struct Opened {
     accepted: Option<(u32, Vec<Cut>)>,
     text: String,
     tokens: u32,
+    logprobs: Vec<TokenLogprob>,
     first_text: Instant,
 }
 
@@ -46,7 +47,7 @@ pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Los
         () = &mut late => return Err(too_slow()),
     };
     let mut events = opening.map_err(|error| side.failed(error))?;
-    let (mut accepted, mut tokens) = (None, 0_u32);
+    let (mut accepted, mut tokens, mut logprobs) = (None, 0_u32, Vec::new());
     loop {
         let next = tokio::select! {
             biased;
@@ -55,10 +56,11 @@ pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Los
         };
         match side.understand(next)? {
             MemberEvent::Accepted { prompt_tokens, cuts, .. } => accepted = Some((prompt_tokens, cuts)),
-            MemberEvent::Delta { text, tokens: more, .. } => {
+            MemberEvent::Delta { text, tokens: more, logprobs: told, .. } => {
                 tokens = tokens.saturating_add(more);
+                logprobs.extend(told);
                 if !text.is_empty() {
-                    return Ok(Opened { events, accepted, text, tokens, first_text: Instant::now() });
+                    return Ok(Opened { events, accepted, text, tokens, logprobs, first_text: Instant::now() });
                 }
             }
             MemberEvent::Finished { .. } => {
@@ -90,11 +92,12 @@ async fn late(call: &Call, policy: &Policy) {
 /// Reads the rest of it; with the answer, when its first text came.
 pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result<(Answered, Instant), Lost> {
     let Seat { call, policy, watch, started, .. } = seat;
-    let Opened { mut events, accepted, mut text, mut tokens, first_text } = opened;
+    let Opened { mut events, accepted, mut text, mut tokens, logprobs, first_text } = opened;
     let side = Side { node, call, committed: true };
     if let Some((prompt_tokens, cuts)) = accepted {
         watch.accepted(prompt_tokens, &cuts);
     }
+    watch.logprobs(logprobs);
     watch.delta(&text, tokens);
     let mut last_text = first_text;
     let Finished { finish_reason, usage, mean_logprob, margin } = loop {
@@ -106,7 +109,7 @@ pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result
         };
         match side.understand(next)? {
             MemberEvent::Accepted { prompt_tokens, cuts, .. } => watch.accepted(prompt_tokens, &cuts),
-            MemberEvent::Delta { text: more, tokens: written, .. } => {
+            MemberEvent::Delta { text: more, tokens: written, logprobs, .. } => {
                 // An event that brings nothing is no sign of life.
                 if !more.is_empty() || written > 0 {
                     last_text = Instant::now();
@@ -114,6 +117,7 @@ pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result
                 text.push_str(&more);
                 tokens = tokens.saturating_add(written);
                 if text.len() <= policy.max_bytes {
+                    watch.logprobs(logprobs);
                     watch.delta(&more, written);
                 }
             }

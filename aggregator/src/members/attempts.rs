@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Call, Cut, Nodes, Picked, Usage, Wanted, hedge};
+use super::{Call, Cut, Nodes, Picked, TokenLogprob, Usage, Wanted, hedge};
 use crate::{
     error::{Error, ErrorCode, Retry},
     stages::FinishReason,
@@ -34,6 +34,10 @@ pub(crate) trait Watch: Send + Sync {
     fn accepted(&self, prompt_tokens: u32, cuts: &[Cut]);
     /// More text.
     fn delta(&self, text: &str, tokens: u32);
+    /// The tokens of the text that comes next, where the call asked for them.
+    fn logprobs(&self, tokens: Vec<TokenLogprob>) {
+        let _ = tokens;
+    }
 }
 
 /// A whole answer.

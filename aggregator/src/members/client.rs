@@ -3,14 +3,14 @@
 use std::{error::Error as _, time::Duration};
 
 use futures::{StreamExt, stream};
-use synod_proto::v1::{EmbedRequest, node_service_client::NodeServiceClient};
+use synod_proto::v1::{EmbedRequest, EmbedResponse, node_service_client::NodeServiceClient};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, body::Body, codegen::http, transport::Channel};
 use tonic_types::StatusExt;
 use tower::ServiceExt;
 
-use super::{Call, EventStream, given_up::UntilGivenUp};
+use super::{Call, Embedded, EventStream, given_up::UntilGivenUp};
 use crate::{
     error::{Error, ErrorCode},
     limits::Limits,
@@ -110,16 +110,17 @@ pub(super) async fn embed(
     texts: &[String],
     deadline: Instant,
     limits: &Limits,
-) -> Result<Vec<Vec<f32>>, Error> {
+) -> Result<Embedded, Error> {
     let mut client = NodeServiceClient::new(channel).max_decoding_message_size(limits.grpc_message_bytes);
     let mut request = Request::new(EmbedRequest { model: model.to_owned(), texts: texts.to_vec() });
     let remaining = deadline.saturating_duration_since(Instant::now());
     request.set_timeout(remaining.saturating_sub(limits.hop_margin).max(Duration::from_millis(1)));
     let response = client.embed(request).await.map_err(|status| explain_late(&status, deadline, limits.hop_margin))?;
-    let embeddings = response.into_inner().embeddings;
+    let EmbedResponse { embeddings, prompt_tokens, truncated } = response.into_inner();
     if embeddings.len() != texts.len() {
         let message = format!("it gave {} embeddings for {} texts", embeddings.len(), texts.len());
         return Err(Error::new(ErrorCode::MemberFailed, message));
     }
-    Ok(embeddings.into_iter().map(|embedding| embedding.values).collect())
+    let vectors = embeddings.into_iter().map(|embedding| embedding.values).collect();
+    Ok(Embedded { vectors, prompt_tokens, truncated })
 }

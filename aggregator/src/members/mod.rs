@@ -23,6 +23,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::Stream;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub(crate) use attempts::{Answered, Lost, Policy, Watch, answer};
@@ -73,12 +74,49 @@ pub struct Call {
 }
 
 /// What an answer must match, enforced as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Grammar {
     /// A regular expression in the syntax of Rust's regex crate, without anchors.
     Regex(String),
     /// A JSON schema.
     JsonSchema(String),
+    /// Any JSON object.
+    JsonObject,
+    /// A grammar in llguidance's dialect of Lark, from its rule `start`.
+    Lark(String),
+}
+
+impl Grammar {
+    /// Its text; any JSON object as the schema that says so.
+    pub fn source(&self) -> &str {
+        match self {
+            Self::Regex(source) | Self::JsonSchema(source) | Self::Lark(source) => source,
+            Self::JsonObject => r#"{"type":"object"}"#,
+        }
+    }
+}
+
+/// A token that was written, and what else might have been.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    /// Its bytes, which may be a part of a character.
+    pub bytes: Vec<u8>,
+    /// Its log-probability.
+    pub logprob: f32,
+    /// The likeliest tokens in its place, the likeliest first, with their bytes.
+    pub top: Vec<(Vec<u8>, f32)>,
+}
+
+/// Sentence embeddings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Embedded {
+    /// One a text.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens read.
+    pub prompt_tokens: u32,
+    /// Which texts are longer than the model reads.
+    pub truncated: Vec<u32>,
 }
 
 /// Tokens that a call cost.
@@ -131,6 +169,8 @@ pub enum MemberEvent {
         tokens: u32,
         /// Each of them with its log-probability.
         written: Vec<(u32, f32)>,
+        /// The tokens one by one, where the call asked for alternatives.
+        logprobs: Vec<TokenLogprob>,
     },
     /// The end.
     Finished {
@@ -178,7 +218,7 @@ pub trait Nodes: Send + Sync + 'static {
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error>;
 
     /// Sentence embeddings of whole texts, one a text, by a model that makes them.
-    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
+    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Embedded, Error> {
         let _ = (texts, deadline);
         Err(Error::new(ErrorCode::ModelNotHosted, format!("no node makes embeddings with {model}")))
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, EventStream, Nodes, Picked, Wanted, choice::Host, client};
+use super::{Call, Embedded, EventStream, Nodes, Picked, Wanted, choice::Host, client};
 use crate::{
     discovery::{Entry, NodeState, Pool},
     error::{Error, ErrorCode},
@@ -36,13 +36,13 @@ impl Nodes for Pool {
         Ok(events.inspect_err(move |error| doubt(&entry, error)).boxed())
     }
 
-    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
+    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Embedded, Error> {
         let entries = self.entries();
         let mut last = nobody(model, &entries);
         for entry in entries.iter().filter(|entry| entry.embeds(model)) {
             let Some(channel) = entry.channel() else { continue };
             match timeout_at(deadline, client::embed(channel, model, texts, deadline, self.limits())).await {
-                Ok(Ok(vectors)) => return Ok(vectors),
+                Ok(Ok(embedded)) => return Ok(embedded),
                 Ok(Err(error)) => {
                     doubt(entry, &error);
                     last = error;

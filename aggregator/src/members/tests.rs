@@ -114,7 +114,7 @@ impl Nodes for Script {
                 Err(Error { retry_after: Some(Duration::from_millis(ms)), ..Error::new(code, "refused") })
             }
             Act::Say(ms) => {
-                let delta = MemberEvent::Delta { text: name, tokens: 1, written: Vec::new() };
+                let delta = MemberEvent::Delta { text: name, tokens: 1, written: Vec::new(), logprobs: Vec::new() };
                 let events = stream::iter([Ok(delta), Ok(finished())]);
                 Ok(stream::once(sleep(Duration::from_millis(ms))).flat_map(move |()| events.clone()).boxed())
             }

@@ -24,10 +24,14 @@ impl Entry {
     /// About what it holds of memory.
     pub(super) fn bytes(&self) -> usize {
         let texts = match self {
-            Self::Began(began) => began.question.messages.iter().map(|(_, text)| text.len()).sum(),
+            Self::Began(began) => {
+                let question = &began.question;
+                let grammar = question.form.grammar.as_ref().map_or(0, |grammar| grammar.source().len());
+                grammar + question.messages.iter().map(|(_, text)| text.len()).sum::<usize>()
+            }
             Self::Called(called) => {
                 let prompt: usize = called.prompt.iter().flat_map(|prompt| &prompt.stretches).map(stretch_bytes).sum();
-                prompt + called.text.len() + called.tokens.len() * size_of::<(u32, f32)>()
+                prompt + called.text.len() + called.grammar.len() + called.tokens.len() * size_of::<(u32, f32)>()
             }
             Self::Ended(run) => run.events.iter().map(Event::text_bytes).sum(),
             Self::Flush(_) | Self::Close => 0,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    members::{Call, EventStream, Grammar, MemberEvent, Nodes, Picked, Wanted},
+    members::{Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Wanted},
 };
 
 /// The same nodes; what is said to them and what they say goes to a recorder, too.
@@ -40,7 +40,7 @@ impl Nodes for Recorded {
         Ok(Taped { events, tape }.boxed())
     }
 
-    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Vec<Vec<f32>>, Error> {
+    async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Embedded, Error> {
         self.nodes.embed(model, texts, deadline).await
     }
 
@@ -83,10 +83,7 @@ impl Tape {
             avoided,
             began_ms: unix_ms(SystemTime::now()),
             sampling: call.sampling.clone(),
-            grammar: match &call.grammar {
-                Some(Grammar::Regex(source) | Grammar::JsonSchema(source)) => source.clone(),
-                None => String::new(),
-            },
+            grammar: call.grammar.as_ref().map(|grammar| grammar.source().to_owned()).unwrap_or_default(),
             outcome: "given up".to_owned(),
             ..Called::default()
         };

@@ -6,6 +6,7 @@ use regex::Regex;
 use sha2::{Digest, Sha256};
 
 use super::{Began, Called, Ended, Piece, Stretch, Texts};
+use crate::members::Grammar;
 
 /// What can be recorded with less text in it.
 pub(super) trait Redact: Clone {
@@ -26,6 +27,11 @@ impl Redact for Began {
         let question = &mut self.question;
         question.messages.iter_mut().for_each(|(_, text)| replace(text, texts));
         question.sampling.stop.iter_mut().for_each(|text| replace(text, texts));
+        if let Some(Grammar::Regex(source) | Grammar::JsonSchema(source) | Grammar::Lark(source)) =
+            &mut question.form.grammar
+        {
+            replace(source, texts);
+        }
     }
 }
 

@@ -18,9 +18,10 @@ use super::{
 use crate::{
     error::ErrorCode,
     limits::Limits,
+    members::Grammar,
     prompts::Prompts,
     runs::{
-        Question, Runner,
+        AnswerForm, Question, Runner,
         fake::{Act, FakeNodes, say},
     },
     topology::{Known, from_toml},
@@ -124,6 +125,19 @@ async fn a_topology_in_a_topology_is_a_record_of_its_own_and_no_line_of_the_list
 }
 
 #[tokio::test]
+async fn the_form_of_an_answer_and_whose_it_is_are_recorded() {
+    let (_folder, recorder) = recorder();
+    let form = AnswerForm { grammar: Some(Grammar::JsonSchema("{}".to_owned())), top_logprobs: Some(2) };
+    let question = Question { form, tenant: "a".to_owned(), ..Question::new("Why?") };
+    let runner = runner(well(), &recorder);
+    let mut events = runner.start(question.clone()).unwrap();
+    while events.next().await.is_some() {}
+    let record = recorder.get("last".to_owned()).await.unwrap();
+    assert_eq!(record.began.question, question);
+    assert_eq!(record.answered(1, 0).unwrap().grammar, "{}");
+}
+
+#[tokio::test]
 async fn the_file_is_for_its_owner_alone() {
     let (folder, recorder) = recorder();
     ask(&runner(well(), &recorder), "").await;
@@ -159,9 +173,12 @@ async fn redacted_records_hold_no_word_that_was_said() {
         let recorder = Recorder::start(Settings { texts, ..settings(&path) });
         let nodes = FakeNodes::new().node("n", "a", [say("zebra")]).node("n", "b", [say("zebra")]);
         let runner = runner(nodes.node("n", "s", [say("zebra")]), &recorder);
-        let question = Question { topology: "outer".to_owned(), ..Question::new("which zebra?") };
-        let mut events = runner.start(question).unwrap();
-        while events.next().await.is_some() {}
+        let form = AnswerForm { grammar: Some(Grammar::Regex("zebra".to_owned())), top_logprobs: None };
+        let outer = Question { topology: "outer".to_owned(), ..Question::new("which zebra?") };
+        for question in [outer, Question { form, ..Question::new("which zebra?") }] {
+            let mut events = runner.start(question).unwrap();
+            while events.next().await.is_some() {}
+        }
         let record = recorder.get("last".to_owned()).await.unwrap();
         recorder.close().await;
         let file = fs::read(&path).unwrap();

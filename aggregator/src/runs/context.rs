@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     events::{At, Draft},
     log::RunLog,
+    question::AnswerForm,
     runner::Shared,
 };
 use crate::{
@@ -28,6 +29,8 @@ pub(super) struct Context<'r> {
     pub(super) top_logprobs: u32,
     /// Whether members write to their `max_tokens` whatever they would say (benchmarks).
     pub(super) ignore_end: bool,
+    /// What the answer must look like.
+    pub(super) form: &'r AnswerForm,
     /// A margin before the run's own, so that there is time to say how it ended.
     pub(super) deadline: Instant,
 }
@@ -47,9 +50,9 @@ impl Failed {
 impl<'r> Context<'r> {
     /// The same for a part of a run that has only so much of the time left.
     pub(super) fn within(&self, share: Duration) -> Context<'r> {
-        let Self { shared, nodes, log, material, ref policy, top_logprobs, ignore_end, deadline } = *self;
+        let Self { shared, nodes, log, material, ref policy, top_logprobs, ignore_end, form, deadline } = *self;
         let deadline = deadline.min(Instant::now() + share);
-        Context { shared, nodes, log, material, policy: policy.clone(), top_logprobs, ignore_end, deadline }
+        Context { shared, nodes, log, material, policy: policy.clone(), top_logprobs, ignore_end, form, deadline }
     }
 
     /// How much of the time is left.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{members::Usage, stages::FinishReason};
+use crate::{
+    members::{TokenLogprob, Usage},
+    stages::FinishReason,
+};
 
 /// One thing that happened. The first is `RunStarted`; the last is one of `RunFinished` and `RunFailed`.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +31,8 @@ pub enum Event {
     AnswerDelta {
         /// What was written.
         text: String,
+        /// Its tokens one by one, where the question asked for them.
+        logprobs: Vec<TokenLogprob>,
     },
     /// There is an answer.
     RunFinished(RunFinished),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     error::{Error, ErrorCode},
-    members::{Call, Cut, EventStream, Lease, MemberEvent, Nodes, Picked, Usage, Wanted},
+    members::{Call, Cut, Embedded, EventStream, Lease, MemberEvent, Nodes, Picked, Usage, Wanted},
     prompts::Part,
     records::Times,
     stages::FinishReason,
@@ -130,9 +130,10 @@ impl Nodes for FakeNodes {
         Ok(Picked { node: Arc::clone(node), lease: Lease::uncounted() })
     }
 
-    async fn embed(&self, _: &str, texts: &[String], _: Instant) -> Result<Vec<Vec<f32>>, Error> {
+    async fn embed(&self, _: &str, texts: &[String], _: Instant) -> Result<Embedded, Error> {
         // By length: texts as long are alike.
-        Ok(texts.iter().map(|text| vec![text.len() as f32, 10.0]).collect())
+        let vectors = texts.iter().map(|text| vec![text.len() as f32, 10.0]).collect();
+        Ok(Embedded { vectors, ..Embedded::default() })
     }
 
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
@@ -164,7 +165,8 @@ impl Nodes for FakeNodes {
                 stream::iter([Ok(finished(finish_reason, usage, 0.0))]).boxed()
             }
             Act::Flood(text) => {
-                let nothing = MemberEvent::Delta { text: String::new(), tokens: 0, written: Vec::new() };
+                let nothing =
+                    MemberEvent::Delta { text: String::new(), tokens: 0, written: Vec::new(), logprobs: Vec::new() };
                 stream::iter([Ok(delta(&text))]).chain(stream::repeat(Ok(nothing))).boxed()
             }
             Act::Babble => stream::unfold((), |()| async {
@@ -180,7 +182,7 @@ impl Nodes for FakeNodes {
 }
 
 fn delta(text: &str) -> MemberEvent {
-    MemberEvent::Delta { text: text.to_owned(), tokens: 1, written: vec![(7, -0.5)] }
+    MemberEvent::Delta { text: text.to_owned(), tokens: 1, written: vec![(7, -0.5)], logprobs: Vec::new() }
 }
 
 fn finished(finish_reason: FinishReason, usage: Usage, mean_logprob: f64) -> MemberEvent {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorCode},
-    members::{Cut, Usage},
+    members::{Cut, TokenLogprob, Usage},
     records::Recorder,
 };
 
@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct RunLog {
     run_id: String,
     topology: String,
+    tenant: String,
     began: SystemTime,
     started: Instant,
     outbox: Arc<Outbox>,
@@ -37,6 +38,8 @@ struct State {
     /// Seats at work.
     seats: BTreeMap<At, Progress>,
     answer: String,
+    /// Of the answer's tokens whose text is still to come.
+    logprobs: Vec<TokenLogprob>,
     first_token: Option<Instant>,
     usage: Usage,
     warnings: Vec<String>,
@@ -62,7 +65,18 @@ pub(super) struct Progress {
 impl RunLog {
     pub(super) fn new(run_id: String, topology: String, outbox: Arc<Outbox>, recorder: Option<Arc<Recorder>>) -> Self {
         let state = Mutex::default();
-        Self { run_id, topology, began: SystemTime::now(), started: Instant::now(), outbox, recorder, state }
+        let (tenant, began, started) = (String::new(), SystemTime::now(), Instant::now());
+        Self { run_id, topology, tenant, began, started, outbox, recorder, state }
+    }
+
+    /// The same on behalf of somebody.
+    pub(super) fn of(self, tenant: String) -> Self {
+        Self { tenant, ..self }
+    }
+
+    /// On whose behalf; empty for nobody in particular.
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
     }
 
     pub(super) fn run_id(&self) -> &str {
@@ -95,6 +109,11 @@ impl RunLog {
         }
     }
 
+    /// The tokens of the answer's next text.
+    pub(super) fn logprobs(&self, tokens: Vec<TokenLogprob>) {
+        self.lock().logprobs.extend(tokens);
+    }
+
     /// More text of a seat; of the answer itself, where the seat writes it.
     pub(super) fn delta(&self, at: At, text: &str, tokens: u32, is_answer: bool) {
         let mut state = self.lock();
@@ -109,8 +128,9 @@ impl RunLog {
         if is_answer {
             state.first_token.get_or_insert_with(Instant::now);
             state.answer.push_str(&text);
+            let logprobs = std::mem::take(&mut state.logprobs);
             drop(state);
-            self.outbox.push(Event::AnswerDelta { text });
+            self.outbox.push(Event::AnswerDelta { text, logprobs });
         } else {
             drop(state);
             self.outbox.push(Event::MemberDelta { at, text });
@@ -144,7 +164,7 @@ impl RunLog {
         state.first_token.get_or_insert_with(Instant::now);
         state.answer = text.to_owned();
         drop(state);
-        self.outbox.push(Event::AnswerDelta { text: text.to_owned() });
+        self.outbox.push(Event::AnswerDelta { text: text.to_owned(), logprobs: Vec::new() });
     }
 
     /// Ends the run with an answer.
@@ -198,6 +218,7 @@ impl RunLog {
         RunSummary {
             run_id: self.run_id.clone(),
             topology: self.topology.clone(),
+            tenant: self.tenant.clone(),
             began: self.began,
             state: run_state,
             total: at - self.started,

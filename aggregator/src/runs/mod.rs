@@ -23,6 +23,6 @@ mod synthesize;
 mod tests;
 mod watcher;
 
-pub use question::Question;
+pub use question::{AnswerForm, Question};
 pub use registry::{RunRecord, RunState, RunSummary};
 pub use runner::{RunStream, Runner};

@@ -13,7 +13,7 @@ use super::{
     events::{At, Event, MemberStarted},
     log::RunLog,
     outbox::{Outbox, Reader},
-    question::{Asked, Question},
+    question::{AnswerForm, Asked, Question},
     run::{EndsOnce, Run},
     watcher::Watcher,
 };
@@ -50,7 +50,9 @@ async fn run(
     let outbox = Outbox::new(context.shared.limits.events_queued);
     let run_id = format!("{}.{}.{}", context.log.run_id(), at.stage, at.seat);
     let recorder = context.shared.recorder.clone();
-    let log = Arc::new(RunLog::new(run_id.clone(), topology.name().to_owned(), Arc::clone(&outbox), recorder));
+    let log = RunLog::new(run_id.clone(), topology.name().to_owned(), Arc::clone(&outbox), recorder);
+    // Whose the whole is, its parts are.
+    let log = Arc::new(log.of(context.log.tenant().to_owned()));
     let registry = &context.shared.registry;
     registry.add(Arc::clone(&log)).map_err(|error| Lost { error, committed: false })?;
     context.log.member_started(MemberStarted {
@@ -75,6 +77,7 @@ async fn run(
         seed: seat.sampling.seed.unwrap_or_default(),
         seed_is_asked: context.material.seed_is_asked,
         ignore_end: context.ignore_end,
+        form: AnswerForm::default(),
         deadline: deadline.min(Instant::now() + topology.deadline()),
     };
     let ((), outcome) = join(run.run(), follow(context, watcher, Reader(outbox))).await;
@@ -89,6 +92,7 @@ fn asked(context: &Context<'_>, topology: &Topology, seat: &Seat<'_>, conversati
         topology: topology.name().to_owned(),
         sampling: seat.sampling.clone(),
         ignore_end: context.ignore_end,
+        tenant: context.log.tenant().to_owned(),
         ..Question::default()
     };
     Asked { question, part_of: context.log.run_id().to_owned() }
@@ -110,7 +114,7 @@ async fn follow(context: &Context<'_>, watcher: &Watcher<'_>, mut events: Reader
     let (mut first_token, mut mean_logprob) = (None, 0.0);
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::AnswerDelta { text }) => {
+            Ok(Event::AnswerDelta { text, .. }) => {
                 first_token.get_or_insert_with(|| started.elapsed());
                 watcher.delta(&text, 0);
             }

@@ -101,8 +101,9 @@ fn join(queue: &mut VecDeque<Event>, event: &Event) -> bool {
                 text.push_str(more);
                 return true;
             }
-            (Event::AnswerDelta { text }, Event::AnswerDelta { text: more }) => {
+            (Event::AnswerDelta { text, logprobs }, Event::AnswerDelta { text: more, logprobs: told }) => {
                 text.push_str(more);
+                logprobs.extend(told.iter().cloned());
                 return true;
             }
             _ => {}

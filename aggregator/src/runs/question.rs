@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Error,
+    members::Grammar,
     topology::{Overrides, Sampling},
 };
 
@@ -35,6 +36,31 @@ pub struct Question {
     /// How long whoever asks will wait.
     #[serde(skip)]
     pub deadline: Option<Duration>,
+    /// What the answer itself must look like.
+    #[serde(default, skip_serializing_if = "AnswerForm::is_free")]
+    pub form: AnswerForm,
+    /// On whose behalf; empty for nobody in particular.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
+}
+
+/// What an answer must look like, which is the business of whoever writes it and not of those who draft.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AnswerForm {
+    /// What it must match. No draft stands in for such an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<Grammar>,
+    /// How many alternatives to tell of with each token, from 0; none for no word about tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<u32>,
+}
+
+impl AnswerForm {
+    /// Whether nothing is asked for that only a synthesiser can give.
+    pub fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A question as it is recorded.

@@ -29,6 +29,8 @@ pub struct RunSummary {
     pub run_id: String,
     /// What it ran through.
     pub topology: String,
+    /// On whose behalf; empty for nobody in particular.
+    pub tenant: String,
     /// When it began.
     pub began: SystemTime,
     /// Where it stands.

@@ -12,7 +12,7 @@ use super::{
     log::RunLog,
     overlap::Feed,
     propose::{self, Place},
-    question::Asked,
+    question::{AnswerForm, Asked},
     runner::Shared,
     select, synthesize,
 };
@@ -38,6 +38,7 @@ pub(super) struct Run {
     pub(super) seed: u64,
     pub(super) seed_is_asked: bool,
     pub(super) ignore_end: bool,
+    pub(super) form: AnswerForm,
     pub(super) deadline: Instant,
 }
 
@@ -182,6 +183,7 @@ impl Run {
             },
             top_logprobs: if self.topology.stages().iter().any(Stage::weighs_margins) { 2 } else { 0 },
             ignore_end: self.ignore_end,
+            form: &self.form,
             deadline: self.deadline.checked_sub(limits.hop_margin).unwrap_or(self.deadline),
         }
     }

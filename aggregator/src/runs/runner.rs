@@ -29,7 +29,7 @@ use crate::{
     members::Nodes,
     prompts::{Conversation, Prompts},
     records::{Filter, Line, Record, Recorded, Recorder, unix_ms},
-    topology::{Sampling, Topologies},
+    topology::{Sampling, Topologies, Topology},
 };
 
 /// Runs questions. Each run is a task that this owns; [`Runner::drain`] waits for them.
@@ -77,24 +77,35 @@ impl Runner {
 
     /// Accepts a question, or says why not before any work is done. Dropping the stream cancels the run.
     pub fn start(&self, question: Question) -> Result<RunStream, Error> {
+        let topology = self.shared.topologies.get(&question.topology);
+        let topology = topology.map_err(|unknown| Error::new(ErrorCode::TopologyNotFound, unknown.to_string()))?;
+        self.start_through(question, topology)
+    }
+
+    /// [`start`](Self::start), through a topology that need not be one of those it offers.
+    pub fn start_through(&self, question: Question, topology: &Arc<Topology>) -> Result<RunStream, Error> {
         if self.tasks.is_closed() {
             return Err(Error::new(ErrorCode::Unavailable, "this aggregator is shutting down: ask another"));
         }
         let shared = Arc::clone(&self.shared);
-        let topology = shared.topologies.get(&question.topology);
-        let topology = topology.map_err(|unknown| Error::new(ErrorCode::TopologyNotFound, unknown.to_string()))?;
         let topology = match question.overrides.is_empty() {
             true => Arc::clone(topology),
             false => Arc::new(topology.with(&question.overrides).map_err(|wrong| Error::invalid(wrong.to_string()))?),
         };
+        if !question.form.is_free() && !topology.always_synthesizes() {
+            return Err(Error::invalid(format!(
+                "topology {} answers with a draft, whose form cannot be asked for: choose one whose last stage always synthesizes",
+                topology.name()
+            )));
+        }
         let slot = self.admission.admit(&question.messages, &topology)?;
         let asked = shared.recorder.as_ref().map(|_| Asked { question: question.clone(), part_of: String::new() });
         let conversation = Conversation::try_new(question.messages, &shared.limits)?;
         let span = question.deadline.map_or(topology.deadline(), |asked| asked.min(topology.deadline()));
         let outbox = Outbox::new(shared.limits.events_queued);
         let run_id = run_id(&question.run_id)?;
-        let recorder = shared.recorder.clone();
-        let log = Arc::new(RunLog::new(run_id, topology.name().to_owned(), Arc::clone(&outbox), recorder));
+        let log = RunLog::new(run_id, topology.name().to_owned(), Arc::clone(&outbox), shared.recorder.clone());
+        let log = Arc::new(log.of(question.tenant));
         shared.registry.add(Arc::clone(&log))?;
         // 53 bits: the seed survives a JSON number.
         let seed = question.sampling.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
@@ -102,6 +113,7 @@ impl Runner {
             asked: asked.map(Box::new),
             seed_is_asked: question.sampling.seed.is_some() && !question.keep_seeds,
             ignore_end: question.ignore_end,
+            form: question.form,
             overrides: Sampling { seed: None, ..question.sampling },
             deadline: Instant::now() + span,
             shared,

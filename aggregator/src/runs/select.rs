@@ -223,7 +223,12 @@ fn most_consistent(drafts: &[Candidate], answer: Answer) -> (Vec<&Candidate>, St
 
 async fn embedded(context: &Context<'_>, model: &str, drafts: &[Candidate]) -> Result<Vec<Vec<f32>>, String> {
     let texts: Vec<String> = drafts.iter().map(|draft| draft.text.clone()).collect();
-    context.nodes.embed(model, &texts, context.deadline).await.map_err(|error| error.message)
+    context
+        .nodes
+        .embed(model, &texts, context.deadline)
+        .await
+        .map(|embedded| embedded.vectors)
+        .map_err(|error| error.message)
 }
 
 /// The beginning of an answer, for a line of a record.

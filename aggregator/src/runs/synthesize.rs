@@ -7,6 +7,7 @@ use super::{
     events::{At, Draft, Event, StageFinished, StageKind},
     overlap::Feed,
     propose::finished,
+    question::AnswerForm,
     watcher::Watcher,
 };
 use crate::{
@@ -102,7 +103,7 @@ pub(super) async fn run_ahead(
     let at = At { stage, seat: 0 };
     let sampling = sampling(stage, 0, synthesize, context.material);
     let call = context.call(at, &synthesize.member, feed.messages(), parts, sampling);
-    let call = Call { quoted_parts: feed.seats(), ..call };
+    let call = in_form(context, Call { quoted_parts: feed.seats(), ..call });
     let watcher = watcher(context, at, synthesize);
     let ahead = async {
         tokio::select! {
@@ -147,8 +148,16 @@ async fn in_order(
     let Prompt { messages, parts, quoted } = prompt;
     let sampling = sampling(stage, seat, synthesize, context.material);
     let call = context.call(at, &synthesize.member, messages, Parts::whole(parts), sampling);
+    let call = in_form(context, call);
     let outcome = answer(context.nodes, &call, &context.policy, &watcher(context, at, synthesize)).await;
     conclude(context, at, synthesize, drafts, &quoted, outcome, started)
+}
+
+/// The call that writes the answer, in the form that was asked for.
+fn in_form(context: &Context<'_>, call: Call) -> Call {
+    let AnswerForm { grammar, top_logprobs } = context.form;
+    // The bytes of tokens come with their alternatives only.
+    Call { grammar: grammar.clone(), top_logprobs: top_logprobs.map_or(0, |top| top.max(1)), ..call }
 }
 
 fn watcher<'r>(context: &Context<'r>, at: At, synthesize: &'r Synthesize) -> Watcher<'r> {
@@ -208,7 +217,7 @@ fn accept(context: &Context<'_>, at: At, model: &str, quoted: &[(usize, usize)],
 fn stand_in(context: &Context<'_>, model: &str, lost: Lost, draft: Option<&Candidate>) -> Result<FinishReason, Failed> {
     let Lost { error, committed } = lost;
     match draft {
-        Some(draft) if !committed => {
+        Some(draft) if !committed && context.form.is_free() => {
             let (stage, seat, author) = (draft.stage, draft.seat, &draft.model);
             let why = &error.message;
             context.log.degrade(format!(

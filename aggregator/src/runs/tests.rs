@@ -126,7 +126,7 @@ impl Ended {
     }
 
     fn deltas(&self) -> String {
-        let delta = |event: &Event| if let Event::AnswerDelta { text } = event { Some(text.clone()) } else { None };
+        let delta = |event: &Event| if let Event::AnswerDelta { text, .. } = event { Some(text.clone()) } else { None };
         self.events.iter().filter_map(delta).collect()
     }
 }

@@ -6,7 +6,7 @@ use super::{
     overlap::Feed,
 };
 use crate::{
-    members::{Cut, Watch},
+    members::{Cut, TokenLogprob, Watch},
     topology::Member,
 };
 
@@ -37,6 +37,12 @@ impl Watch for Watcher<'_> {
 
     fn accepted(&self, prompt_tokens: u32, cuts: &[Cut]) {
         self.log.member_accepted(self.at, prompt_tokens, cuts);
+    }
+
+    fn logprobs(&self, tokens: Vec<TokenLogprob>) {
+        if self.is_answer {
+            self.log.logprobs(tokens);
+        }
     }
 
     fn delta(&self, text: &str, tokens: u32) {

@@ -3,6 +3,7 @@
 //! The walk over the file ([`check`], [`from_toml`]) collects every mistake with its key and line; what it returns
 //! instead is valid by type. Serde is not used here because it stops at the first mistake.
 
+mod alone;
 mod builtin;
 mod calls;
 mod catalogue;

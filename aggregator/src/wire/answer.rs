@@ -24,7 +24,7 @@ impl From<ask_response::Event> for Event {
             Wire::MemberFinished(finished) => Self::MemberFinished(finished.into()),
             Wire::MemberFailed(failed) => Self::MemberFailed(failed.into()),
             Wire::StageFinished(finished) => Self::StageFinished(finished.into()),
-            Wire::AnswerDelta(delta) => Self::AnswerDelta { text: delta.text },
+            Wire::AnswerDelta(delta) => Self::AnswerDelta { text: delta.text, logprobs: Vec::new() },
             Wire::RunFinished(finished) => Self::RunFinished(finished.into()),
             Wire::RunFailed(failed) => Self::RunFailed(failed.into()),
         }

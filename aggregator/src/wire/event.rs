@@ -20,7 +20,7 @@ impl From<Event> for v1::AskResponse {
             Event::MemberFinished(finished) => Wire::MemberFinished(finished.into()),
             Event::MemberFailed(failed) => Wire::MemberFailed(failed.into()),
             Event::StageFinished(finished) => Wire::StageFinished(finished.into()),
-            Event::AnswerDelta { text } => Wire::AnswerDelta(v1::AnswerDelta { text }),
+            Event::AnswerDelta { text, .. } => Wire::AnswerDelta(v1::AnswerDelta { text }),
             Event::RunFinished(finished) => Wire::RunFinished(finished.into()),
             Event::RunFailed(failed) => Wire::RunFailed(failed.into()),
         };

@@ -6,7 +6,8 @@ use synod_proto::v1::{
 };
 
 use crate::{
-    members::{Call, Cut, Given, Grammar, MemberEvent},
+    error::Error,
+    members::{Call, Cut, Given, Grammar, MemberEvent, TokenLogprob},
     prompts::{Message, Part},
     records::{Piece, Prompt, Stretch, Times},
     topology::Sampling,
@@ -67,8 +68,12 @@ pub(crate) fn member_event(response: GenerateResponse, margins: &mut Margins) ->
         },
         generate_response::Event::Delta(delta) => {
             margins.take(&delta.tokens);
+            let tokens = super::small(delta.tokens.len());
             let written = delta.tokens.iter().map(|token| (token.id, token.logprob)).collect();
-            MemberEvent::Delta { tokens: super::small(delta.tokens.len()), text: delta.text, written }
+            // Margins are weighed without the tokens' bytes, which nobody reads then.
+            let spelled = delta.tokens.into_iter().filter(|token| !token.bytes.is_empty());
+            let logprobs = spelled.map(TokenLogprob::from).collect();
+            MemberEvent::Delta { tokens, text: delta.text, written, logprobs }
         }
         generate_response::Event::Finished(finished) => MemberEvent::Finished {
             finish_reason: finished.finish_reason().into(),
@@ -127,8 +132,24 @@ impl From<&Grammar> for v1::Grammar {
         let kind = match grammar {
             Grammar::Regex(source) => Kind::Regex(source.clone()),
             Grammar::JsonSchema(source) => Kind::JsonSchema(source.clone()),
+            Grammar::JsonObject => Kind::JsonObject(v1::grammar::JsonObject {}),
+            Grammar::Lark(source) => Kind::Lark(source.clone()),
         };
         Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::Grammar> for Grammar {
+    type Error = Error;
+
+    fn try_from(grammar: v1::Grammar) -> Result<Self, Error> {
+        match grammar.kind {
+            Some(Kind::Regex(source)) => Ok(Self::Regex(source)),
+            Some(Kind::JsonSchema(source)) => Ok(Self::JsonSchema(source)),
+            Some(Kind::JsonObject(_)) => Ok(Self::JsonObject),
+            Some(Kind::Lark(source)) => Ok(Self::Lark(source)),
+            None => Err(Error::invalid("the grammar is empty: leave it out for free text")),
+        }
     }
 }
 
@@ -144,6 +165,13 @@ impl From<&Sampling> for v1::Sampling {
             seed: sampling.seed,
             stop: sampling.stop.clone(),
         }
+    }
+}
+
+impl From<v1::TokenLogprob> for TokenLogprob {
+    fn from(token: v1::TokenLogprob) -> Self {
+        let top = token.top.into_iter().map(|other| (other.bytes, other.logprob)).collect();
+        Self { bytes: token.bytes, logprob: token.logprob, top }
     }
 }
 

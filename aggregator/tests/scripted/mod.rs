@@ -15,7 +15,8 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use synod_proto::v1::{
     DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason, GenerateAccepted, GenerateFinished,
-    GenerateRequest, GenerateResponse, HostedModel, ModelKind, TokenDelta, TokenLogprob, Usage, generate_request,
+    GenerateRequest, GenerateResponse, HostedModel, ModelKind, SearchApisRequest, SearchApisResponse, TokenDelta,
+    TokenLogprob, Usage, generate_request,
     generate_response::Event,
     node_service_server::{NodeService, NodeServiceServer},
 };
@@ -125,6 +126,10 @@ impl NodeService for Service {
         Err(Status::unimplemented("this node does not embed"))
     }
 
+    async fn search_apis(&self, _: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
+        Err(Status::unimplemented("this node has no catalogues"))
+    }
+
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
         let model = |name: &&str| HostedModel {
             name: (*name).to_owned(),
@@ -138,7 +143,7 @@ impl NodeService for Service {
 }
 
 fn words(text: &'static str) -> impl Iterator<Item = Event> {
-    let token = TokenLogprob { id: 1, logprob: -0.1, top: Vec::new() };
+    let token = TokenLogprob { id: 1, logprob: -0.1, top: Vec::new(), bytes: Vec::new() };
     let delta = move |word: &str| TokenDelta { text: word.to_owned(), tokens: vec![token.clone()] };
     text.split_inclusive(' ').map(move |word| Event::Delta(delta(word)))
 }

@@ -6,7 +6,8 @@ use futures::{Stream, StreamExt, stream};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use synod_proto::v1::{
     DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason, GenerateAccepted, GenerateFinished,
-    GenerateRequest, GenerateResponse, HostedModel, ModelKind, TokenDelta, TokenLogprob, Usage, generate_request,
+    GenerateRequest, GenerateResponse, HostedModel, ModelKind, SearchApisRequest, SearchApisResponse, TokenDelta,
+    TokenLogprob, Usage, generate_request,
     generate_response::Event,
     node_service_server::{NodeService, NodeServiceServer},
     prompt_part,
@@ -123,6 +124,10 @@ impl NodeService for Service {
         Err(Status::unimplemented("this node does not embed"))
     }
 
+    async fn search_apis(&self, _: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
+        Err(Status::unimplemented("this node has no catalogues"))
+    }
+
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
         let open = *self.world.lock().open.get(&self.at).unwrap_or(&0);
         let model = |model: &&str| HostedModel {
@@ -217,7 +222,10 @@ fn quotes(prompt: &str) -> Vec<usize> {
 }
 
 fn delta(text: String) -> Event {
-    Event::Delta(TokenDelta { text, tokens: vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new() }] })
+    Event::Delta(TokenDelta {
+        text,
+        tokens: vec![TokenLogprob { id: 1, logprob: -0.1, top: Vec::new(), bytes: Vec::new() }],
+    })
 }
 
 /// An answer that is being written.

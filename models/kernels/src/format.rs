@@ -106,6 +106,11 @@ impl Format {
         columns / self.file_block() * self.file_block_bytes()
     }
 
+    /// Bytes that a matrix takes when it is packed.
+    pub const fn packed_bytes(self, rows: usize, columns: usize) -> usize {
+        rows.div_ceil(PANEL_ROWS) * self.panel_bytes(columns)
+    }
+
     /// Bytes of a block's codes in a panel.
     pub(crate) const fn code_bytes(self) -> usize {
         BLOCK * PANEL_ROWS * self.bits() / 8

@@ -14,7 +14,8 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Compute, Device, DeviceError, EngineError, Event, SequenceOptions,
+    Compute, Device, DeviceError, EngineError, Event, Likelihood, SequenceOptions,
+    likelihood::LikelihoodRequest,
     model::LoadedModel,
     scheduler::{Command, Counters, Scheduler, ScoreRequest},
     sequence::Opened,
@@ -213,16 +214,35 @@ impl Engine {
     /// # Errors
     /// When there are no ids, too many, or ids that do not exist.
     pub fn score(&self, ids: Vec<u32>, top: usize) -> Result<Vec<Vec<(u32, f32)>>, EngineError> {
-        self.check(&ids)?;
-        let context_length = self.info().context_length;
-        match ids.len() {
-            0 => return Err(EngineError::EmptyPrompt),
-            n if n > context_length => return Err(EngineError::PromptTooLong { prompt_tokens: n, context_length }),
-            _ => {}
-        }
+        self.check_whole(&ids)?;
         let (reply, answer) = sync_channel(1);
         self.send(Command::Score(ScoreRequest { ids, top, reply }))?;
         answer.recv().map_err(|_| EngineError::Stopped)?
+    }
+
+    /// How likely `text` is directly after `beginning`, and the tokens `next` after both. What is in the cache of them is
+    /// not computed again. Blocks.
+    ///
+    /// # Errors
+    /// When there is no beginning, when they are too long, or when there are ids that do not exist.
+    pub fn likelihood(&self, beginning: &[u32], text: &[u32], next: &[u32]) -> Result<Likelihood, EngineError> {
+        let (from, ids) = (beginning.len(), [beginning, text].concat());
+        self.check_whole(beginning)?;
+        self.check_whole(&ids)?;
+        self.check(next)?;
+        let (reply, answer) = sync_channel(1);
+        self.send(Command::Likelihood(LikelihoodRequest { ids, from, next: next.to_vec(), reply }))?;
+        answer.recv().map_err(|_| EngineError::Stopped)?
+    }
+
+    /// There are ids, they exist, and the context holds them.
+    fn check_whole(&self, ids: &[u32]) -> Result<(), EngineError> {
+        let context_length = self.info().context_length;
+        match ids.len() {
+            0 => Err(EngineError::EmptyPrompt),
+            n if n > context_length => Err(EngineError::PromptTooLong { prompt_tokens: n, context_length }),
+            _ => self.check(ids),
+        }
     }
 
     fn check(&self, ids: &[u32]) -> Result<(), EngineError> {

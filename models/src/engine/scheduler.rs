@@ -16,6 +16,7 @@ use crate::grammar::TokenSet;
 use super::{
     EngineError,
     cache::{BlockCache, Place, blocks_for},
+    likelihood::LikelihoodRequest,
     masks::{Masked, Masks},
     model::LoadedModel,
     pace::StepTimes,
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Wake,
     /// Score given tokens: all positions' likeliest tokens.
     Score(ScoreRequest),
+    /// How likely a text is after a beginning.
+    Likelihood(LikelihoodRequest),
 }
 
 /// Teacher-forced log-probabilities of a token list.
@@ -63,7 +66,7 @@ pub(super) struct Limits {
 }
 
 pub(super) struct Scheduler {
-    model: LoadedModel,
+    pub(super) model: LoadedModel,
     commands: Receiver<Command>,
     pub(super) counters: Arc<Counters>,
     pub(super) limits: Limits,
@@ -148,6 +151,10 @@ impl Scheduler {
             Command::Score(request) => {
                 let scores = self.score(&request.ids, request.top);
                 let _ = request.reply.send(scores); // whoever asked may have gone
+            }
+            Command::Likelihood(request) => {
+                let likelihood = self.likelihood(&request);
+                let _ = request.reply.send(likelihood); // whoever asked may have gone
             }
         }
     }

@@ -88,10 +88,7 @@ impl Prepared {
                 regex::check(source).map_err(GrammarError::Regex)?;
                 (TopLevelGrammar::from_regex(source), GrammarError::Regex)
             }
-            Grammar::Lark(source) => {
-                lark::check(source, limits)?;
-                (TopLevelGrammar::from_lark(source.clone()), GrammarError::Lark)
-            }
+            Grammar::Lark(source) => (TopLevelGrammar::from_lark(lark::prepare(source, limits)?), GrammarError::Lark),
         };
         let mut parser = self.parser(source, limits).map_err(failed)?;
         // A warning is something that llguidance would leave out.

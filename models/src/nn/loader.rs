@@ -93,17 +93,7 @@ impl<'a> Loader<'a> {
     /// is as fine as the activations they meet.
     pub fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Arc<PackedMatrix>, WeightError> {
         let tensor = self.tensor(name, &[inputs, outputs])?;
-        let format = match tensor.ty {
-            GgmlType::Q4_0 => Format::Q4_0,
-            GgmlType::Q4_1 => Format::Q4_1,
-            GgmlType::Q5_0 => Format::Q5_0,
-            GgmlType::Q5_1 => Format::Q5_1,
-            GgmlType::Q8_0 => Format::Q8_0,
-            GgmlType::Q4_K => Format::Q4_K,
-            GgmlType::Q5_K => Format::Q5_K,
-            GgmlType::Q6_K => Format::Q6_K,
-            GgmlType::F32 | GgmlType::F16 | GgmlType::BF16 => Format::Q8_0,
-        };
+        let format = packed_format(tensor.ty);
         let failed = |source| WeightError::Pack { name: name.to_owned(), source };
         let mut packer = Packer::new(&self.arena, format, outputs, inputs).map_err(failed)?;
         if matches!(tensor.ty, GgmlType::F32 | GgmlType::F16 | GgmlType::BF16) {
@@ -134,6 +124,21 @@ impl<'a> Loader<'a> {
             return Err(WeightError::Shape { name: name.to_owned(), found, expected });
         }
         Ok(tensor)
+    }
+}
+
+/// The format that a tensor's weights are held in: its own, or Q8_0 for unquantised ones.
+pub(crate) fn packed_format(ty: GgmlType) -> Format {
+    match ty {
+        GgmlType::Q4_0 => Format::Q4_0,
+        GgmlType::Q4_1 => Format::Q4_1,
+        GgmlType::Q5_0 => Format::Q5_0,
+        GgmlType::Q5_1 => Format::Q5_1,
+        GgmlType::Q8_0 => Format::Q8_0,
+        GgmlType::Q4_K => Format::Q4_K,
+        GgmlType::Q5_K => Format::Q5_K,
+        GgmlType::Q6_K => Format::Q6_K,
+        GgmlType::F32 | GgmlType::F16 | GgmlType::BF16 => Format::Q8_0,
     }
 }
 

@@ -19,6 +19,7 @@ pub use feed_forward::FeedForward;
 pub use head::{Embedding, OutputHead};
 pub use layer::DecoderLayer;
 pub use linear::{PackedLinear, RmsNorm};
+pub(crate) use loader::packed_format;
 pub use loader::{Loader, WeightError};
 #[cfg(feature = "wgpu")]
 pub use ops::cube::DeviceMatrix;

@@ -116,10 +116,8 @@ fn question(ask: &Ask) -> Result<Question, Failure> {
         topology: ask.topology.clone().unwrap_or_default(),
         overrides: overrides(ask),
         sampling,
-        run_id: String::new(),
-        ignore_end: false,
-        keep_seeds: false,
         deadline: ask.timeout.map(Duration::from_secs),
+        ..Question::default()
     })
 }
 

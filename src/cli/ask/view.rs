@@ -95,7 +95,7 @@ impl View {
                 let who = format!("stage {}, seat {}", failed.at.stage + 1, failed.at.seat + 1);
                 self.spinner.suspend(|| self.output.note(&format!("lost {who}: {}", failed.error)));
             }
-            Event::AnswerDelta { text } if !self.json => {
+            Event::AnswerDelta { text, .. } if !self.json => {
                 if !state.answering {
                     self.spinner.finish_and_clear();
                     if self.show {

@@ -1,0 +1,133 @@
+//! Which API, decided before a call is written.
+//!
+//! Left to write a name, small models take the first document, or the one whose name begins like the request. So each
+//! document is judged by itself, by two log-probabilities that one pass over document and request yields:
+//!
+//! - *fit*: the log-odds of *Yes* against *No* when asked whether the document is meant for the request, less the same
+//!   for an empty request (contextual calibration, arXiv 2102.09690);
+//! - *gain*: how much likelier the document makes each token of the request, in the mean (query likelihood, arXiv
+//!   2204.07496, less the likelihood without any document).
+//!
+//! No order of documents enters, and what was computed of a document serves all requests.
+
+use synod_models::{
+    engine::Engine,
+    text::{ChatMessage, Specials},
+};
+
+use super::{
+    CallError, Candidate, Spent,
+    document::document,
+    prompt::{Task, prompt},
+};
+
+/// How a candidate's evidence becomes one log-odds. A first guess: `synod apis eval --json` prints the evidence of each
+/// document, to fit them on.
+const WEIGHTS: Weights = Weights { fit: 0.5, gain: 2.0, prior: 1.0, none: 1.0 };
+
+struct Weights {
+    fit: f64,
+    gain: f64,
+    prior: f64,
+    /// The log-odds that nothing fits has against these.
+    none: f64,
+}
+
+/// What is thought of one candidate.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Judged {
+    /// The API.
+    pub api: String,
+    /// Calibrated log-odds that its document is meant for the request.
+    pub fit: f64,
+    /// Nats that its document takes off each token of the request.
+    pub gain: f64,
+    /// Of all candidates and of none of them.
+    pub probability: f64,
+}
+
+/// Judges the candidates, in their order. What they leave of 1 is the probability that none fits.
+pub(super) fn judge(
+    engine: &Engine,
+    conversation: &[ChatMessage],
+    candidates: &[Candidate],
+    spent: &mut Spent,
+) -> Result<Vec<Judged>, CallError> {
+    let asker = Asker::new(engine, conversation)?;
+    let without = asker.ask("(none)", spent)?;
+    let mut judged = Vec::new();
+    let mut scores = Vec::new();
+    for Candidate { api, prior } in candidates {
+        let (with, empty) = (asker.ask(&document(api), spent)?, asker.ask_nothing(&document(api), spent)?);
+        let (fit, gain) = (with.odds - empty, with.mean - without.mean);
+        scores.push(WEIGHTS.fit * fit + WEIGHTS.gain * gain + WEIGHTS.prior * prior);
+        judged.push(Judged { api: api.name.clone(), fit, gain, probability: 0.0 });
+    }
+    let largest = scores.iter().copied().fold(WEIGHTS.none, f64::max);
+    let weight = |score: f64| (score - largest).exp();
+    let total: f64 = scores.iter().map(|&score| weight(score)).sum::<f64>() + weight(WEIGHTS.none);
+    for (judged, score) in judged.iter_mut().zip(scores) {
+        judged.probability = weight(score) / total;
+    }
+    Ok(judged)
+}
+
+/// One request, asked about of one document after the other.
+struct Asker<'a> {
+    engine: &'a Engine,
+    conversation: &'a [ChatMessage],
+    /// The same conversation with nothing requested.
+    empty: Vec<ChatMessage>,
+    yes: u32,
+    no: u32,
+}
+
+/// What a model thinks of a request after a document.
+struct Thought {
+    /// Log-odds of yes against no.
+    odds: f64,
+    /// Mean log-probability of the request's tokens.
+    mean: f64,
+}
+
+impl<'a> Asker<'a> {
+    fn new(engine: &'a Engine, conversation: &'a [ChatMessage]) -> Result<Self, CallError> {
+        let mut empty = conversation.to_vec();
+        if let Some(last) = empty.last_mut() {
+            "N/A".clone_into(&mut last.content);
+        }
+        let token = |word: &str| engine.tokenizer().encode(word, Specials::AsText).first().copied().unwrap_or_default();
+        Ok(Self { engine, conversation, empty, yes: token("Yes"), no: token("No") })
+    }
+
+    fn ask(&self, document: &str, spent: &mut Spent) -> Result<Thought, CallError> {
+        let documents = [document.to_owned()];
+        let whole = prompt(self.engine, self.conversation, &documents, Task::Fits)?;
+        let empty = prompt(self.engine, &self.empty, &documents, Task::Fits)?;
+        // The request is where the two prompts differ.
+        let begin = common(whole.iter(), empty.iter()).clamp(1, whole.len());
+        let end = common(whole[begin..].iter().rev(), empty.iter().rev());
+        let request = whole.len() - begin - end;
+        let likelihood = self.engine.likelihood(&whole[..begin], &whole[begin..], &[self.yes, self.no])?;
+        spent.prompt_tokens += likelihood.computed;
+        let tokens = likelihood.tokens.iter().take(request).map(|&logprob| f64::from(logprob));
+        Ok(Thought { odds: odds(&likelihood.next), mean: tokens.sum::<f64>() / request.max(1) as f64 })
+    }
+
+    /// Log-odds of yes where nothing is requested.
+    fn ask_nothing(&self, document: &str, spent: &mut Spent) -> Result<f64, CallError> {
+        let ids = prompt(self.engine, &self.empty, &[document.to_owned()], Task::Fits)?;
+        let (last, before) = ids.split_last().ok_or(CallError::NoRequest)?;
+        let likelihood = self.engine.likelihood(before, &[*last], &[self.yes, self.no])?;
+        spent.prompt_tokens += likelihood.computed;
+        Ok(odds(&likelihood.next))
+    }
+}
+
+fn odds(next: &[f32]) -> f64 {
+    f64::from(next[0]) - f64::from(next[1])
+}
+
+fn common<'a>(a: impl Iterator<Item = &'a u32>, b: impl Iterator<Item = &'a u32>) -> usize {
+    a.zip(b).take_while(|(a, b)| a == b).count()
+}

@@ -1,0 +1,34 @@
+//! An answer in words, from what a call brought back.
+
+use synod_models::{
+    engine::{Engine, Sampling},
+    text::ChatMessage,
+};
+
+use super::{CallError, Spent, prompt::result, write::write};
+
+/// The most tokens of an answer.
+const MAX_TOKENS: usize = 256;
+/// The most bytes of a result that a model is shown.
+const MAX_BYTES: usize = 4096;
+
+/// Answers the request that ends `conversation` with what its call (`rendered`) brought back. The result is data to the
+/// model, whatever it says, and nothing that is written here is ever called. Blocks.
+///
+/// # Errors
+/// When the model cannot be asked. An answer that is longer than it may be is cut short.
+pub fn say(
+    engine: &Engine,
+    conversation: &[ChatMessage],
+    rendered: &str,
+    content: &str,
+) -> Result<(String, Spent), CallError> {
+    let mut end = content.len().min(MAX_BYTES);
+    while !content.is_char_boundary(end) {
+        end -= 1;
+    }
+    let ids = result(engine, conversation, rendered, &content[..end], end < content.len())?;
+    let written = write(engine, &ids, None, Sampling::greedy(), MAX_TOKENS)?;
+    let spent = Spent { prompt_tokens: written.prompt_tokens, completion_tokens: written.completion_tokens };
+    Ok((written.text.trim().to_owned(), spent))
+}

@@ -1,0 +1,52 @@
+//! Catalogues on a node: read from a server that describes itself, searched over gRPC.
+
+use std::sync::Arc;
+
+use synod_agent_node::apis::{Api, Effect, LazyEmbedder, Library, sources::Source};
+use synod_models::{
+    embed::Embedder,
+    store::{CancelToken, Silent, Store},
+};
+use synod_proto::v1::{Retriever, SearchApisRequest};
+use tonic::Code;
+
+use crate::fixture::{EMBEDDING, Node, host};
+
+fn library(dir: &std::path::Path) -> Arc<Library> {
+    let load = || {
+        let files = Store::open().unwrap().pull(EMBEDDING, &Silent, &CancelToken::new()).unwrap();
+        Ok(Arc::new(Embedder::load(files.weights().parent().unwrap()).unwrap()))
+    };
+    Arc::new(Library::open(dir, LazyEmbedder::new(load)))
+}
+
+#[tokio::test]
+async fn a_node_reads_a_servers_own_description_and_finds_its_methods() {
+    let (host, dir) = (host().await, tempfile::tempdir().unwrap());
+    let apis = library(dir.path());
+    let searched = Arc::clone(&apis);
+    let node = Node::start(host, |options| options.apis = Some(searched)).await;
+    let location = node.endpoint.replace("http://", "grpc://");
+    let change = apis.add("node", Source { location, kind: None }, Arc::new(|_, _| {})).await.unwrap();
+    assert!(change.skipped.iter().any(|skipped| skipped.place.ends_with("Generate")), "{:?}", change.skipped);
+    let search = |query: &str, retriever: Retriever| {
+        let (catalogue, query) = ("node".to_owned(), query.to_owned());
+        let request = SearchApisRequest { catalogue, query, k: 1, retriever: retriever.into() };
+        let mut client = node.client();
+        async move { client.search_apis(request).await.map(tonic::Response::into_inner) }
+    };
+    for retriever in [Retriever::Unspecified, Retriever::Dense] {
+        let found = search("sentence embeddings of texts", retriever).await.unwrap();
+        assert_eq!((found.version.as_str(), found.hits[0].api.as_str()), (change.version.as_str(), "Embed"));
+        let api: Api = serde_json::from_str(&found.hits[0].document_json).unwrap();
+        assert_eq!(
+            (&api.parameters["properties"]["texts"]["type"], api.effect),
+            (&"array".into(), Effect::Irreversible)
+        );
+    }
+    let words = search("describe", Retriever::Bm25).await.unwrap();
+    assert_eq!(words.hits[0].api, "Describe");
+    assert_eq!(search(" ", Retriever::Bm25).await.unwrap_err().code(), Code::InvalidArgument);
+    apis.remove("node").unwrap();
+    assert_eq!(search("describe", Retriever::Bm25).await.unwrap_err().code(), Code::NotFound);
+}

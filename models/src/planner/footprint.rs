@@ -1,0 +1,190 @@
+//! Memory.
+
+use synod_kernels::{BLOCK_TOKENS, Format, KvShape};
+
+use crate::{
+    arch::Config,
+    gguf::GgufFile,
+    nn::{WeightError, packed_format},
+};
+
+/// Rows of a step at the most, as the engine plans them.
+const STEP_ROWS: u64 = 256;
+/// The program, its threads and what it has loaded, in bytes.
+const PROGRAM: u64 = 24 << 20;
+/// What the tokenizer keeps of a token: its text twice, its merge and their tables.
+const VOCABULARY_ENTRY: u64 = 420;
+
+/// A precision that weights could have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// IEEE single.
+    F32,
+    /// IEEE half or bfloat16.
+    F16,
+    /// In panels of a quantised format.
+    Quantised(Format),
+}
+
+/// The precisions that people choose among, best first.
+pub const PRECISIONS: [Precision; 6] = [
+    Precision::F32,
+    Precision::F16,
+    Precision::Quantised(Format::Q8_0),
+    Precision::Quantised(Format::Q6_K),
+    Precision::Quantised(Format::Q5_K),
+    Precision::Quantised(Format::Q4_K),
+];
+
+impl Precision {
+    /// Its name, as in file names.
+    pub fn name(self) -> String {
+        match self {
+            Self::F32 => "F32".to_owned(),
+            Self::F16 => "F16".to_owned(),
+            Self::Quantised(format) => format!("{format:?}"),
+        }
+    }
+
+    fn bytes(self, matrix: &Matrix) -> u64 {
+        let values = (matrix.rows * matrix.columns) as u64;
+        match self {
+            Self::F32 => values * 4,
+            Self::F16 => values * 2,
+            // Rows that do not divide into super-blocks of 256 keep a format of 32.
+            Self::Quantised(format) if !matrix.columns.is_multiple_of(format.file_block()) => {
+                Format::Q5_1.packed_bytes(matrix.rows, matrix.columns) as u64
+            }
+            Self::Quantised(format) => format.packed_bytes(matrix.rows, matrix.columns) as u64,
+        }
+    }
+}
+
+/// A matrix that activations are multiplied by, or that embeddings are looked up in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matrix {
+    /// How it is held in memory.
+    pub format: Format,
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub columns: usize,
+    /// Whether only rows that write are multiplied by it.
+    pub is_head: bool,
+    /// Whether it is only looked up in.
+    pub is_table: bool,
+}
+
+/// What a model file holds, as far as memory and speed depend on it.
+#[derive(Debug, Clone)]
+pub struct Footprint {
+    /// The architecture's hyperparameters.
+    pub config: Config,
+    /// Numbers in the file.
+    pub parameters: u64,
+    /// Its matrices.
+    pub matrices: Vec<Matrix>,
+    /// Bytes of vectors: norms and biases.
+    pub vectors: u64,
+}
+
+/// Bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Weights.
+    pub weights: u64,
+    /// Keys and values of all sequences.
+    pub cache: u64,
+    /// What a step computes in.
+    pub activations: u64,
+    /// Program and tokenizer.
+    pub overhead: u64,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.cache + self.activations + self.overhead
+    }
+}
+
+impl Footprint {
+    /// Reads the header of a model's file.
+    ///
+    /// # Errors
+    /// When it is no language model of an architecture that we know.
+    pub fn of(file: &GgufFile) -> Result<Self, WeightError> {
+        let config = Config::read(file)?;
+        let has_head = file.tensor("output.weight").is_some();
+        let mut footprint = Self { config, parameters: 0, matrices: Vec::new(), vectors: 0 };
+        for tensor in file.tensors() {
+            footprint.parameters += tensor.values() as u64;
+            let &[columns, rows] = tensor.shape else {
+                footprint.vectors += tensor.values() as u64 * 4;
+                continue;
+            };
+            let embeddings = tensor.name == "token_embd.weight";
+            footprint.matrices.push(Matrix {
+                format: packed_format(tensor.ty),
+                rows,
+                columns,
+                is_head: tensor.name == "output.weight" || embeddings && !has_head,
+                is_table: embeddings && has_head,
+            });
+        }
+        Ok(footprint)
+    }
+
+    /// Bytes of the weights as the file has them, in memory.
+    pub fn weights(&self) -> u64 {
+        let matrices =
+            self.matrices.iter().map(|matrix| matrix.format.packed_bytes(matrix.rows, matrix.columns) as u64);
+        matrices.sum::<u64>() + self.vectors
+    }
+
+    /// Bytes that the weights would take at another precision.
+    pub fn weights_at(&self, precision: Precision) -> u64 {
+        self.matrices.iter().map(|matrix| precision.bytes(matrix)).sum::<u64>() + self.vectors
+    }
+
+    /// What is kept of a token.
+    pub fn kv_shape(&self) -> KvShape {
+        let Config { layers, kv_heads, head_dim, .. } = self.config;
+        KvShape { layers, kv_heads, head_dim }
+    }
+
+    /// Bytes of keys and values a token.
+    pub fn cache_per_token(&self) -> u64 {
+        (self.kv_shape().block_bytes() / BLOCK_TOKENS) as u64
+    }
+
+    /// Memory for `sequences` that are `context` tokens long.
+    pub fn memory(&self, context: usize, sequences: usize) -> Memory {
+        let Config { width, inner, heads, kv_heads, head_dim, vocabulary, .. } = self.config;
+        let blocks = context.div_ceil(BLOCK_TOKENS) * sequences;
+        let row = 2 * width + (heads + 2 * kv_heads) * head_dim + heads * head_dim + inner + inner.max(width) / 4;
+        Memory {
+            weights: self.weights(),
+            cache: (blocks * self.kv_shape().block_bytes()) as u64,
+            activations: (STEP_ROWS * row as u64 + (sequences * vocabulary) as u64) * 4,
+            overhead: PROGRAM + vocabulary as u64 * VOCABULARY_ENTRY,
+        }
+    }
+
+    /// The rule of thumb: two bytes a parameter, and a fifth more.
+    pub fn rule_of_thumb(&self) -> u64 {
+        self.parameters * 2 * 6 / 5
+    }
+
+    /// The type that most of the weights have.
+    pub fn main_format(&self) -> Option<Format> {
+        let weight = |format: Format| {
+            let of_it = self.matrices.iter().filter(|matrix| matrix.format == format);
+            of_it.map(|matrix| matrix.rows * matrix.columns).sum::<usize>()
+        };
+        Format::ALL.into_iter().max_by_key(|format| weight(*format)).filter(|format| weight(*format) > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

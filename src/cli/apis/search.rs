@@ -1,0 +1,96 @@
+//! `synod apis search QUERY`
+
+use std::time::Instant;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
+use synod_agent_node::apis::{Hit, Library, Retriever};
+
+use crate::cli::Context;
+use crate::exit::{ExitCode, Failure};
+
+const EXAMPLES: &str = "\
+Retrievers: hybrid (meaning and words), bm25 (words; needs no model), dense (meaning).
+
+Examples:
+  synod apis search 'classify sports in videos' --catalogue torchhub
+  synod apis search 'what time is it in Lisbon' -k 3 --json | jq -r '.hits[].api'";
+
+/// Find the APIs that fit a question
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Search {
+    /// What should be done, in words
+    query: String,
+    /// How many APIs at most
+    #[arg(short, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    k: u16,
+    /// A name from `synod apis list`; not needed when there is only one
+    #[arg(long, value_name = "NAME")]
+    catalogue: Option<String>,
+    /// How documents are ranked
+    #[arg(long, default_value = "hybrid", value_parser = retriever_parser())]
+    retriever: Retriever,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// `--retriever`
+fn retriever_parser() -> impl TypedValueParser<Value = Retriever> {
+    PossibleValuesParser::new(Retriever::ALL.map(Retriever::name))
+        .try_map(|name| Retriever::from_name(&name).ok_or("no such retriever"))
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    catalogue: &'a str,
+    version: &'a str,
+    retriever: Retriever,
+    hits: Vec<FoundApi<'a>>,
+    ms: f64,
+}
+
+#[derive(Serialize)]
+struct FoundApi<'a> {
+    api: &'a str,
+    score: f32,
+    description: &'a str,
+}
+
+impl<'a> FoundApi<'a> {
+    fn of(Hit { api, score }: &'a Hit) -> Self {
+        Self { api: &api.name, score: *score, description: &api.description }
+    }
+}
+
+pub(super) fn run(search: &Search, library: &Library, context: &Context) -> Result<(), Failure> {
+    let name = match &search.catalogue {
+        Some(name) => name.clone(),
+        None => only(library)?,
+    };
+    let indexed = library.get(&name)?;
+    let start = Instant::now();
+    let hits = indexed.search(&search.query, search.k.into(), search.retriever)?;
+    let ms = start.elapsed().as_secs_f64() * 1e3;
+    if search.json {
+        let hits = hits.iter().map(FoundApi::of).collect();
+        let (catalogue, version) = (indexed.catalogue().name(), indexed.catalogue().version());
+        return context.output.json(&Found { catalogue, version, retriever: search.retriever, hits, ms });
+    }
+    let line =
+        |hit: &Hit| format!("{:6.2}  {}  {}", hit.score, hit.api.name, super::show::first_line(&hit.api.description));
+    context.output.text(&hits.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// The only catalogue there is.
+fn only(library: &Library) -> Result<String, Failure> {
+    let mut names = library.names()?;
+    match names.len() {
+        1 => Ok(names.remove(0)),
+        0 => Err(Failure::new(ExitCode::Usage, "there is no catalogue").hint("`synod apis add SOURCE` adds one")),
+        _ => Err(Failure::new(ExitCode::Usage, format!("there are {} catalogues", names.len()))
+            .hint(format!("name one with --catalogue: {}", names.join(", ")))),
+    }
+}
