@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use synod_aggregator::discovery::{Fixed, Transport};
 use synod_aggregator::http::Http;
+use synod_aggregator::records::Settings;
 use synod_aggregator::{Limits, Network, Options, prompts::Prompts, topology::Topologies};
 use synod_models::engine::Device;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -66,9 +67,10 @@ impl Cluster {
         others: Vec<String>,
         listener: TcpListener,
         topologies: Topologies,
+        records: Option<Settings>,
     ) -> Result<Self, Failure> {
         let transport = Transport::new(None, false);
-        Self::start_over(transport, specs, others, listener, None, topologies).await
+        Self::start_over(transport, specs, others, listener, None, topologies, records).await
     }
 
     /// The same with certificates for callers and for nodes elsewhere. Its own nodes are reached in the clear.
@@ -79,6 +81,7 @@ impl Cluster {
         listener: TcpListener,
         http: Option<Http>,
         topologies: Topologies,
+        records: Option<Settings>,
     ) -> Result<Self, Failure> {
         let (mut starting, insecure) = (JoinSet::new(), transport.insecure);
         for spec in specs {
@@ -96,7 +99,8 @@ impl Cluster {
         nodes.sort_by_key(|(_, address)| address.port());
         let addresses = nodes.iter().map(|(_, address)| format!("http://{address}")).chain(others).collect();
         let network = Network { discovery: Box::new(Fixed::new(addresses)), transport };
-        let options = Options { nodes: Vec::new(), topologies, prompts: prompts()?, limits: Limits::standard() };
+        let (prompts, limits) = (prompts()?, Limits::standard());
+        let options = Options { nodes: Vec::new(), topologies, prompts, limits, records };
         let aggregator = listener.local_addr().map_err(|error| failed(error.to_string()))?;
         let aggregator_stop = CancellationToken::new();
         let stop = aggregator_stop.clone();

@@ -11,6 +11,7 @@ mod logging;
 mod network;
 mod output;
 mod progress;
+mod records;
 mod signals;
 mod topologies;
 

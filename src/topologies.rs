@@ -5,7 +5,7 @@ use synod_aggregator::topology::{Known, Mistake, Topologies, from_toml};
 use crate::config::{Config, Mistakes, key::KeyPath};
 
 /// Top-level keys of `synod.toml` that are not the aggregator's.
-pub(crate) const OTHER_KEYS: [&str; 5] = ["aggregator", "node", "nodes", "tls", "models"];
+pub(crate) const OTHER_KEYS: [&str; 8] = ["aggregator", "apis", "http", "node", "nodes", "records", "tls", "models"];
 
 /// The built-in topologies and the configuration's.
 ///

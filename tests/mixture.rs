@@ -211,6 +211,7 @@ member = { model = "smollm2-135m-instruct" }
 fn ask_alone_starts_what_it_needs_and_prints_one_document() {
     let directory = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_synod"))
+        .env(support::RECORDS, "false")
         .args(["ask", "--json", "--max-tokens", "24", "--seed", "7", "--config"])
         .arg(config(&directory))
         .arg("Name three colours.")

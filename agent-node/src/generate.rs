@@ -8,13 +8,14 @@ use synod_models::{
     text::ChatMessage,
 };
 use synod_proto::v1::{
-    GenerateAccepted, GenerateRequest, GenerateResponse, GenerateStart, generate_request, generate_response,
+    GenerateAccepted, GenerateRequest, GenerateResponse, GenerateStart, PromptRecord, generate_request,
+    generate_response,
 };
 use tonic::{Status, Streaming};
 
 use crate::{
     host::{Host, wire},
-    prompt::{Assembly, Completed, Part, whole},
+    prompt::{Assembly, Completed, Part, Stretch, whole},
     request::{Order, check_bytes, response, responses},
     service::ServiceLimits,
     speed::Speed,
@@ -36,8 +37,9 @@ pub(crate) async fn admit(
     limits: &ServiceLimits,
 ) -> Result<Admitted, NodeError> {
     let start = first(requests.message().await?)?;
-    let Order { model, run_id, messages, options, quoted_parts } = Order::try_new(start, limits)?;
+    let Order { model, run_id, messages, options, quoted_parts, record } = Order::try_new(start, limits)?;
     let engine = host.engine(&model)?.clone();
+    let record = record.then(|| host.record(&model, &options)).transpose()?;
     let speed = Arc::clone(host.speed(&model)?);
     let max_tokens = options.max_tokens;
     let sequence = match &options.grammar {
@@ -50,7 +52,7 @@ pub(crate) async fn admit(
     };
     let run_id = shorten(&run_id);
     tracing::debug!(model, run_id, "sequence opened");
-    let prompt = Prompt { engine, messages, max_tokens, quoted_parts, assembly: None };
+    let prompt = Prompt { engine, messages, max_tokens, quoted_parts, record, assembly: None };
     Ok(Admitted { sequence, prompt, speed })
 }
 
@@ -124,12 +126,15 @@ async fn write(
     if blank {
         return Err(NodeError::invalid("messages", "the last message is empty: ask something"));
     }
-    let Completed { ids, cuts } = blocking("it tokenised the prompt", move || prompt.complete()).await?;
+    let record = prompt.record.take();
+    let Completed { ids, cuts, stretches } = blocking("it tokenised the prompt", move || prompt.complete()).await?;
     writer.append(&ids)?;
     let prompt_tokens = wire(writer.len());
     writer.finish()?;
     tracing::debug!(prompt_tokens, cuts = cuts.len(), "prompt complete");
-    Ok(GenerateAccepted { prompt_tokens, cuts })
+    let stretches =
+        |record| PromptRecord { stretches: stretches.into_iter().map(Stretch::into_wire).collect(), ..record };
+    Ok(GenerateAccepted { prompt_tokens, cuts, record: record.map(stretches) })
 }
 
 fn next(request: GenerateRequest) -> Result<Part, NodeError> {
@@ -156,6 +161,8 @@ struct Prompt {
     messages: Vec<ChatMessage>,
     max_tokens: usize,
     quoted_parts: usize,
+    /// What is told of it, without its text; none where nobody asked.
+    record: Option<PromptRecord>,
     /// Begun by the first part.
     assembly: Option<Assembly>,
 }
@@ -182,7 +189,7 @@ impl Prompt {
             Some(assembly) => Ok(assembly.complete(tokenizer)?),
             None => {
                 let pieces = self.engine.template().render_pieces(&self.messages)?;
-                Ok(Completed { ids: whole(&pieces, tokenizer), cuts: Vec::new() })
+                Ok(whole(pieces, tokenizer))
             }
         }
     }

@@ -9,13 +9,14 @@ use std::{
 
 use synod_models::{
     embed::{self, Embedder},
-    engine::{self, Compute, Engine, EngineLoad, EngineOptions},
+    engine::{self, Compute, Engine, EngineLoad, EngineOptions, SequenceOptions},
     store::Kind,
 };
 use synod_proto::v1;
 
 use crate::{
     embed::EmbedQueue,
+    request::settled_sampling,
     speed::Speed,
     status::{NodeError, shorten},
 };
@@ -162,6 +163,17 @@ impl Host {
     /// Where calls of that model tell how long they took.
     pub(crate) fn speed(&self, name: &str) -> Result<&Arc<Speed>, NodeError> {
         Ok(&self.find(name)?.speed)
+    }
+
+    /// What a record of a prompt for that model begins with: all but the prompt.
+    pub(crate) fn record(&self, name: &str, options: &SequenceOptions) -> Result<v1::PromptRecord, NodeError> {
+        Ok(v1::PromptRecord {
+            stretches: Vec::new(),
+            model_sha256: self.find(name)?.sha256.clone(),
+            template_sha256: self.engine(name)?.template().sha256().unwrap_or_default(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            sampling: Some(settled_sampling(options)),
+        })
     }
 
     fn find(&self, name: &str) -> Result<&Hosted, NodeError> {

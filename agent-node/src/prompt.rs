@@ -5,8 +5,10 @@
 //! the same token ids.
 
 mod quote;
+mod stretch;
 
 use quote::Quote;
+pub(crate) use stretch::Stretch;
 use synod_models::text::{Piece, Tokenizer};
 use synod_proto::v1::QuotedCut;
 
@@ -18,8 +20,8 @@ pub(crate) trait PromptTokenizer {
     fn encode(&self, pieces: &[Piece]) -> Vec<u32>;
     /// Whether the token begins inside a character that an earlier one began.
     fn continues_character(&self, id: u32) -> bool;
-    /// The token that every prompt begins with, if the model wants one.
-    fn opening_token(&self) -> Option<u32>;
+    /// The token that every prompt begins with, if the model wants one, and its text.
+    fn opening_token(&self) -> Option<(u32, String)>;
 }
 
 impl PromptTokenizer for Tokenizer {
@@ -31,8 +33,8 @@ impl PromptTokenizer for Tokenizer {
         self.token_bytes(id).first().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000)
     }
 
-    fn opening_token(&self) -> Option<u32> {
-        if self.add_bos() { self.bos() } else { None }
+    fn opening_token(&self) -> Option<(u32, String)> {
+        self.bos().filter(|_| self.add_bos()).map(|bos| (bos, self.token_text(bos)))
     }
 }
 
@@ -53,13 +55,9 @@ pub(crate) enum Part {
 }
 
 /// A prompt without parts, tokenised as one text: its ids are those of any other implementation.
-pub(crate) fn whole(pieces: &[Piece], tokenizer: &impl PromptTokenizer) -> Vec<u32> {
-    let mut ids = tokenizer.encode(pieces);
-    // Many templates write it themselves.
-    if let Some(opening) = tokenizer.opening_token().filter(|opening| ids.first() != Some(opening)) {
-        ids.insert(0, opening);
-    }
-    ids
+pub(crate) fn whole(pieces: Vec<Piece>, tokenizer: &impl PromptTokenizer) -> Completed {
+    let stretch = Stretch::opening(pieces, tokenizer);
+    Completed { ids: stretch.ids.clone(), cuts: Vec::new(), stretches: vec![stretch] }
 }
 
 /// A prompt in parts, in the making.
@@ -83,6 +81,8 @@ pub(crate) struct Assembly {
     /// From the first quoted part on that has no allotment and was not announced.
     held: Vec<Held>,
     cuts: Vec<QuotedCut>,
+    /// What stands before those held.
+    stretches: Vec<Stretch>,
 }
 
 /// Tokens kept free for text between and after quoted parts that get their shares before it is known.
@@ -91,8 +91,8 @@ const TEXT_ROOM: usize = 512;
 /// A part that waits until the room is known.
 #[derive(Debug)]
 enum Held {
-    Text(Vec<u32>),
-    Quoted { index: usize, ids: Vec<u32>, most: usize },
+    Text(Stretch),
+    Quoted { index: usize, stretch: Stretch, most: usize },
 }
 
 /// Why a prompt in parts cannot be what the same prompt in whole is.
@@ -113,6 +113,8 @@ pub(crate) struct Completed {
     pub(crate) ids: Vec<u32>,
     /// In order of the quoted parts.
     pub(crate) cuts: Vec<QuotedCut>,
+    /// All of the prompt.
+    pub(crate) stretches: Vec<Stretch>,
 }
 
 impl Assembly {
@@ -136,6 +138,7 @@ impl Assembly {
             quoted: 0,
             held: Vec::new(),
             cuts: Vec::new(),
+            stretches: Vec::new(),
         }
     }
 
@@ -145,10 +148,10 @@ impl Assembly {
             // The conversation and text that directly follows it are one run.
             (Some(mut pieces), Part::Text(text)) => {
                 pieces.push(Piece::untrusted(text));
-                whole(&pieces, tokenizer)
+                self.place(Stretch::opening(pieces, tokenizer))
             }
             (Some(pieces), quoted @ Part::Quoted { .. }) => {
-                let mut ids = whole(&pieces, tokenizer);
+                let mut ids = self.place(Stretch::opening(pieces, tokenizer));
                 self.sent += ids.len();
                 let rest = self.take(quoted, tokenizer)?;
                 self.sent += rest.len();
@@ -165,11 +168,11 @@ impl Assembly {
         let (text, allotment, more) = match part {
             Part::Text(_) if self.open.is_some() => return Err(PartError::Unfinished),
             Part::Text(text) => {
-                let ids = tokenizer.encode(&[Piece::untrusted(text)]);
+                let stretch = Stretch::new(vec![Piece::untrusted(text)], tokenizer);
                 if self.held.is_empty() {
-                    return Ok(ids);
+                    return Ok(self.place(stretch));
                 }
-                self.held.push(Held::Text(ids));
+                self.held.push(Held::Text(stretch));
                 return Ok(Vec::new());
             }
             Part::Quoted { text, allotment, more } => (text, allotment, more),
@@ -181,14 +184,24 @@ impl Assembly {
             return Ok(ids);
         }
         let (index, most) = (quote.index, quote.most);
-        let (sent, ids) = quote.finish(&text, tokenizer)?;
+        let (sent, stretch) = quote.finish(&text, tokenizer)?;
         match most {
-            Some(most) => Ok(self.cut(index, ids, most, tokenizer).split_off(sent)),
+            Some(most) => {
+                let stretch = self.cut(index, stretch, most, tokenizer);
+                Ok(self.place(stretch).split_off(sent))
+            }
             None => {
-                self.held.push(Held::Quoted { index, ids, most: allotment.unwrap_or(usize::MAX) });
+                self.held.push(Held::Quoted { index, stretch, most: allotment.unwrap_or(usize::MAX) });
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Puts a stretch at the prompt's end; its tokens.
+    fn place(&mut self, stretch: Stretch) -> Vec<u32> {
+        let ids = stretch.ids.clone();
+        self.stretches.push(stretch);
+        ids
     }
 
     /// A quote with its allotment, or its share of the room, or neither: it is then held until the prompt's end.
@@ -215,34 +228,37 @@ impl Assembly {
         if self.open.is_some() {
             return Err(PartError::Unfinished);
         }
-        let mut ids = self.before.take().map(|pieces| whole(&pieces, tokenizer)).unwrap_or_default();
+        let before = self.before.take();
+        let mut ids = before.map(|pieces| self.place(Stretch::opening(pieces, tokenizer))).unwrap_or_default();
         self.sent += ids.len();
-        let after = tokenizer.encode(&self.after);
+        let after = Stretch::new(std::mem::take(&mut self.after), tokenizer);
         let held = std::mem::take(&mut self.held);
-        let shares = self.share_room(&held, after.len());
+        let shares = self.share_room(&held, after.ids.len());
         for (part, share) in held.into_iter().zip(shares) {
-            match part {
-                Held::Text(text) => ids.extend(text),
-                Held::Quoted { index, ids: quoted, .. } => ids.extend(self.cut(index, quoted, share, tokenizer)),
-            }
+            let stretch = match part {
+                Held::Text(stretch) => stretch,
+                Held::Quoted { index, stretch, .. } => self.cut(index, stretch, share, tokenizer),
+            };
+            ids.extend(self.place(stretch));
         }
-        ids.extend(after);
-        Ok(Completed { ids, cuts: self.cuts })
+        ids.extend(self.place(after));
+        Ok(Completed { ids, cuts: self.cuts, stretches: self.stretches })
     }
 
     /// Tokens for each held part. Text is kept whole, whether or not that fits: the engine says so if it does not.
     fn share_room(&self, held: &[Held], after: usize) -> Vec<usize> {
-        let text: usize = held.iter().map(|part| if let Held::Text(ids) = part { ids.len() } else { 0 }).sum();
+        let text: usize = held.iter().map(|part| if let Held::Text(text) = part { text.ids.len() } else { 0 }).sum();
         let room = self.context_length.saturating_sub(self.sent + text + after + self.reserve);
         let demand = |part: &Held| match part {
             Held::Text(_) => 0,
-            Held::Quoted { ids, most, .. } => ids.len().min(*most),
+            Held::Quoted { stretch, most, .. } => stretch.ids.len().min(*most),
         };
         water_fill(&held.iter().map(demand).collect::<Vec<_>>(), room)
     }
 
     /// The head of quoted tokens, and a note of what is not in it.
-    fn cut(&mut self, index: usize, mut ids: Vec<u32>, most: usize, tokenizer: &impl PromptTokenizer) -> Vec<u32> {
+    fn cut(&mut self, index: usize, mut stretch: Stretch, most: usize, tokenizer: &impl PromptTokenizer) -> Stretch {
+        let ids = &stretch.ids;
         if ids.len() > most {
             let inside = |&end: &usize| tokenizer.continues_character(ids[end]);
             let kept = (1..=most).rev().find(|end| !inside(end)).unwrap_or(0);
@@ -251,9 +267,9 @@ impl Assembly {
                 tokens_kept: wire(kept),
                 tokens_cut: wire(ids.len() - kept),
             });
-            ids.truncate(kept);
+            stretch.truncate(kept);
         }
-        ids
+        stretch
     }
 }
 

@@ -38,12 +38,13 @@ pub(crate) struct Order {
     pub(crate) options: SequenceOptions,
     /// Quoted parts that will come, if that is known.
     pub(crate) quoted_parts: usize,
+    /// Whether to tell what the model is given.
+    pub(crate) record: bool,
 }
 
 impl Order {
     pub(crate) fn try_new(start: GenerateStart, limits: &ServiceLimits) -> Result<Self, NodeError> {
-        let GenerateStart { model, messages, sampling, run_id, ignore_end, top_logprobs, grammar, quoted_parts } =
-            start;
+        let GenerateStart { model, messages, sampling, run_id, ignore_end, top_logprobs, grammar, .. } = start;
         if messages.is_empty() {
             return Err(NodeError::invalid("messages", "send one message at least"));
         }
@@ -63,7 +64,7 @@ impl Order {
         let grammar = grammar.map(constraint).transpose()?;
         let options = sequence_options(sampling.unwrap_or_default(), ignore_end, top_logprobs)?;
         let options = SequenceOptions { grammar, ..options };
-        Ok(Self { model, run_id, messages, options, quoted_parts: quoted_parts as usize })
+        Ok(Self { model, run_id, messages, options, quoted_parts: start.quoted_parts as usize, record: start.record })
     }
 }
 
@@ -126,6 +127,21 @@ fn sequence_options(wire: v1::Sampling, ignore_end: bool, top_logprobs: u32) -> 
         grammar: None,
         prompt_lookup: true,
     })
+}
+
+/// How tokens are drawn, nothing left open.
+pub(crate) fn settled_sampling(options: &SequenceOptions) -> v1::Sampling {
+    let Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed } = options.sampling;
+    v1::Sampling {
+        max_tokens: Some(wire(options.max_tokens)),
+        temperature: Some(temperature),
+        top_k: Some(wire(top_k)),
+        top_p: Some(top_p),
+        min_p: Some(min_p),
+        repetition_penalty: Some(repetition_penalty),
+        seed: Some(seed),
+        stop: options.stop.clone(),
+    }
 }
 
 impl Part {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
-use synod_proto::v1::{AskRequest, aggregator_service_client::AggregatorServiceClient};
+use synod_proto::v1::{AskRequest, GetRunRequest, ListRunsRequest, aggregator_service_client::AggregatorServiceClient};
 use synod_tls::Tls;
 use tonic::{
     Request,
@@ -13,6 +13,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     error::{Error, ErrorCode},
+    records::{Filter, Line, Record},
     runs::{Question, events::Event},
     wire::{error_of, event_of},
 };
@@ -58,6 +59,24 @@ impl Client {
             Err(status) => Some(Err(error_of(&status))),
         };
         Ok(responses.filter_map(move |response| std::future::ready(event(response))).boxed())
+    }
+
+    /// Runs in a list, the newest first.
+    pub async fn runs(&mut self, filter: Filter) -> Result<Vec<Line>, Error> {
+        let response = self.0.list_runs(ListRunsRequest::from(filter)).await.map_err(|status| error_of(&status))?;
+        Ok(response.into_inner().runs.into_iter().map(Line::from).collect())
+    }
+
+    /// Everything that is recorded of a run, by its id, a beginning of it that no other has, or as `last`. None where the
+    /// aggregator does not record runs.
+    pub async fn record(&mut self, run: &str) -> Result<Option<Record>, Error> {
+        let request = GetRunRequest { run_id: run.to_owned() };
+        let record = self.0.get_run(request).await.map_err(|status| error_of(&status))?.into_inner().record;
+        if record.is_empty() {
+            return Ok(None);
+        }
+        let read = serde_json::from_str(&record);
+        read.map(Some).map_err(|error| Error::new(ErrorCode::Internal, format!("reading the record of {run}: {error}")))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The Synod aggregator: takes a question through a topology of members that nodes host, and streams one answer.
 //!
 //! The rooms, from the inside out: [`topology`] says what is to be done, `stages` decides without a network, [`prompts`]
-//! words it, [`members`] asks nodes, [`discovery`] knows which there are, [`runs`] does it all and remembers,
-//! [`serve()`] puts it behind gRPC, [`http`] behind what OpenAI's clients speak. Nothing here names an inference engine or a model file.
+//! words it, [`members`] asks nodes, [`discovery`] knows which there are, [`runs`] does it all, [`records`] keeps what was,
+//! [`serve()`] puts it behind gRPC, [`http`] behind what OpenAI's clients speak. Nothing here names an inference engine or
+//! a model file.
 
 mod admission;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod http;
 mod limits;
 pub mod members;
 pub mod prompts;
+pub mod records;
 pub mod runs;
 mod serve;
 mod service;

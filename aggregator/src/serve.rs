@@ -15,6 +15,7 @@ use crate::{
     http::Http,
     limits::Limits,
     prompts::Prompts,
+    records::{self, Recorder},
     runs::Runner,
     service::Service,
     topology::Topologies,
@@ -22,6 +23,9 @@ use crate::{
 
 /// How long connections may take to close once no run is left.
 const CLOSING: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The longest message that goes out: a record with all its prompts. Clients of ours read as much.
+const RECORD_BYTES: usize = 16 << 20;
 
 /// What an aggregator is made of.
 pub struct Options {
@@ -33,6 +37,8 @@ pub struct Options {
     pub prompts: Prompts,
     /// Every bound.
     pub limits: Limits,
+    /// Where runs are recorded, if they are.
+    pub records: Option<records::Settings>,
 }
 
 /// Why an aggregator did not start or did not stay.
@@ -82,10 +88,26 @@ pub async fn serve_both(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    let recorder = options.records.clone().map(Recorder::start);
+    let served = serve_recorded(listener, http, network, options, recorder.clone(), shutdown).await;
+    if let Some(recorder) = recorder {
+        recorder.close().await;
+    }
+    served
+}
+
+async fn serve_recorded(
+    listener: TcpListener,
+    http: Option<Http>,
+    network: Network,
+    options: Options,
+    recorder: Option<Arc<Recorder>>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     let Options { topologies, prompts, limits, .. } = options;
     let tls = network.transport.tls.clone();
     let pool = Arc::new(Pool::start_over(network.discovery, network.transport, limits.clone()));
-    let runner = Arc::new(Runner::new(pool.clone(), topologies, prompts, limits.clone()));
+    let runner = Arc::new(Runner::recording(pool.clone(), topologies, prompts, limits.clone(), recorder));
     let closed = CancellationToken::new();
     // Dropped with this future, and what it serves with it.
     let mut web = JoinSet::new();
@@ -94,7 +116,7 @@ pub async fn serve_both(
     }
     let service = AggregatorServiceServer::new(Service { runner: Arc::clone(&runner), pool })
         .max_decoding_message_size(limits.grpc_message_bytes)
-        .max_encoding_message_size(limits.grpc_message_bytes);
+        .max_encoding_message_size(RECORD_BYTES.max(limits.grpc_message_bytes));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AggregatorServiceServer<Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()

@@ -12,12 +12,10 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use crate::{
     discovery::Pool,
     error::Error,
+    records::Filter,
     runs::{Question, Runner},
     wire::status_of,
 };
-
-/// How many runs a list has where the request doesn't say.
-const DEFAULT_RUNS: usize = 20;
 
 /// The service.
 pub(crate) struct Service {
@@ -53,16 +51,23 @@ impl AggregatorService for Service {
     }
 
     async fn list_runs(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
-        let limit = match request.into_inner().limit {
-            0 => DEFAULT_RUNS,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        };
-        Ok(Response::new(ListRunsResponse { runs: self.runner.list(limit).into_iter().map(Into::into).collect() }))
+        let filter = Filter::from(request.into_inner());
+        let runs = self.runner.lines(filter).await.map_err(refuse)?;
+        Ok(Response::new(ListRunsResponse { runs: runs.into_iter().map(Into::into).collect() }))
     }
 
     async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<GetRunResponse>, Status> {
-        let run = self.runner.get(&request.into_inner().run_id).map_err(refuse)?;
-        Ok(Response::new(run.into()))
+        let run_id = request.into_inner().run_id;
+        let Some(record) = self.runner.record(&run_id).await.map_err(refuse)? else {
+            return Ok(Response::new(self.runner.get(&run_id).map_err(refuse)?.into()));
+        };
+        // What this process remembers says more of a run in flight.
+        let run_id = record.began.run_id.clone();
+        let known = self.runner.get(&run_id).map(GetRunResponse::from);
+        let known = known.unwrap_or_else(|_| GetRunResponse { run: Some(record.line().into()), ..Default::default() });
+        let record = serde_json::to_string(&record);
+        let record = record.map_err(|error| Status::internal(format!("writing the record as JSON: {error}")))?;
+        Ok(Response::new(GetRunResponse { record, ..known }))
     }
 }
 

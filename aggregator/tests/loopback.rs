@@ -66,6 +66,7 @@ impl Aggregator {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let options = Options {
+            records: None,
             nodes: nodes.iter().map(SocketAddr::to_string).collect(),
             topologies: from_toml(MIXTURE, &Known::default()).unwrap(),
             prompts: Prompts::builtin().unwrap(),
@@ -158,7 +159,7 @@ async fn a_question_goes_through_three_nodes_and_comes_back_as_one_answer() {
     let topologies = raw.list_topologies(ListTopologiesRequest {}).await.unwrap().into_inner();
     assert_eq!(topologies.default_topology, "mixture");
     assert!(topologies.topologies.iter().any(|topology| topology.name == "moa-3" && topology.stages.len() == 3));
-    let runs = raw.list_runs(ListRunsRequest { limit: 0 }).await.unwrap().into_inner().runs;
+    let runs = raw.list_runs(ListRunsRequest::default()).await.unwrap().into_inner().runs;
     assert_eq!(runs[0].state(), v1::RunState::Finished);
     let run = raw.get_run(GetRunRequest { run_id: finished.run_id.clone() }).await.unwrap().into_inner();
     assert_eq!(run.events.len(), 4 * 2 + 2 + 2, "two of each seat, one of each stage, first and last");

@@ -5,8 +5,7 @@ use synod_aggregator::{Limits, Network, Options, serve_both};
 
 use super::{Context, tls::TlsFlags};
 use crate::exit::{ExitCode, Failure, with_causes};
-use crate::topologies;
-use crate::{cluster, network};
+use crate::{cluster, network, records, topologies};
 
 const EXAMPLES: &str = "\
 Nodes come from [aggregator] nodes in synod.toml, which may change while it runs, and --node; or from \
@@ -49,7 +48,8 @@ pub(super) async fn run(aggregator: Aggregator, context: Context) -> Result<(), 
         context.output.text(&format!("HTTP on {}", crate::http::url(http)?))?;
     }
     context.output.text("ready")?;
-    let options = Options { nodes: Vec::new(), topologies, prompts: cluster::prompts()?, limits: Limits::standard() };
+    let (prompts, records) = (cluster::prompts()?, records::settings(&config)?);
+    let options = Options { nodes: Vec::new(), topologies, prompts, limits: Limits::standard(), records };
     let network = Network { discovery, transport };
     let served = serve_both(listener, http, network, options, async { context.interrupt.wait().await }).await;
     served.map_err(|error| Failure::new(ExitCode::Failed, with_causes(&error)))

@@ -11,6 +11,8 @@ mod keys;
 mod models;
 mod node;
 mod plan;
+mod reach;
+mod runs;
 mod tls;
 mod topology;
 mod up;
@@ -30,6 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   synod ask 'Why is the sky blue?'         everything: models, nodes, one answer
   synod ask --show --topology moa-3 '…'    three layers, every draft as it is written
+  synod runs show last --prompts           what each model was given, and what it made of it
   synod up                                 keep a cluster running for later questions
   synod models list                        what can be used, and what is here already
   synod models pull smollm2-135m-instruct  fetch a model, or go on with an interrupted fetch
@@ -82,6 +85,9 @@ pub(crate) enum Command {
     /// Topologies: which there are, what they do, whether a file is right
     #[command(subcommand)]
     Topology(topology::TopologyCommand),
+    /// Recorded runs: what was asked, what each model was given, what came of it
+    #[command(subcommand)]
+    Runs(runs::Runs),
     /// The model store: list, pull, show and verify models
     #[command(subcommand)]
     Models(models::Models),
@@ -122,6 +128,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failur
         Command::Node(node) => Box::pin(node::run(node, context)).await,
         Command::Aggregator(aggregator) => Box::pin(aggregator::run(aggregator, context)).await,
         Command::Topology(topology) => topology::run(&topology, &context),
+        Command::Runs(runs) => Box::pin(runs::run(runs, context)).await,
         Command::Models(models) => models::run(models, context).await,
         Command::Keys(keys) => keys::run(keys, &context),
         Command::Plan(plan) => plan::run(plan, context).await,

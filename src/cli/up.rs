@@ -7,7 +7,7 @@ use super::{Context, tls::TlsFlags, topology::named};
 use crate::cluster::{self, Cluster, NodeSpec};
 use crate::config::{Config, Discovery};
 use crate::exit::Failure;
-use crate::{network, topologies};
+use crate::{network, records, topologies};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +50,8 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
     // Its nodes speak to it alone, and in the clear.
     specs.iter().try_for_each(|spec| network::guard(spec.listen, false, config.insecure))?;
     pull(&specs, context.store(&config)?, &context).await?;
-    let cluster = Cluster::start_over(transport, specs, config.aggregator.nodes.clone(), listener, http, topologies);
+    let (others, records) = (config.aggregator.nodes.clone(), records::settings(&config)?);
+    let cluster = Cluster::start_over(transport, specs, others, listener, http, topologies, records);
     let cluster = tokio::select! {
         cluster = cluster => cluster?,
         () = context.interrupt.wait() => return Ok(()), // dropping what was started kills it

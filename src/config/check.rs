@@ -33,6 +33,7 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
     let tls = checker.tls(shape.tls);
     let node = checker.this_node(shape.node);
     let apis = checker.apis(shape.apis);
+    let records = checker.records(shape.records);
     let default_topology = shape.default_topology.unwrap_or_else(|| DEFAULT_TOPOLOGY.to_owned());
     if default_topology.trim().is_empty() {
         checker.report(&KeyPath::of(["default_topology"]), "must be the name of a topology, for instance `moa`");
@@ -46,6 +47,7 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
         aggregator,
         http,
         node,
+        records,
         tls,
         insecure,
         nodes,

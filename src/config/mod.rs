@@ -13,6 +13,7 @@ mod load;
 pub(crate) mod mistake;
 mod network;
 mod origins;
+mod records;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use synod_aggregator::discovery::Records;
+use synod_aggregator::discovery;
+use synod_aggregator::records::Texts;
 use synod_models::{engine::Device, store::Manifest};
 use synod_tls::{Names, TlsFiles};
 
@@ -43,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     /// A node that is started by itself.
     pub(crate) node: ThisNode,
+    /// Records of runs.
+    pub(crate) records: Records,
     /// Certificates for all connections to and from other machines.
     pub(crate) tls: Option<TlsConfig>,
     /// Whether connections in the clear may leave this machine.
@@ -80,7 +85,7 @@ pub(crate) enum Discovery {
     /// Under a DNS name.
     Dns {
         /// The name.
-        records: Records,
+        records: discovery::Records,
         /// Whom to ask; the system's where there are none.
         servers: Vec<SocketAddr>,
         /// How often at least.
@@ -97,6 +102,21 @@ pub(crate) enum Discovery {
         /// The first where there is none.
         port_name: Option<String>,
     },
+}
+
+/// Whether and where runs are recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Records {
+    /// Whether they are.
+    pub(crate) enabled: bool,
+    /// The file, if not the usual one.
+    pub(crate) path: Option<PathBuf>,
+    /// How long a run is kept.
+    pub(crate) max_age: Duration,
+    /// How large the file may become.
+    pub(crate) max_bytes: u64,
+    /// What becomes of what people and models wrote.
+    pub(crate) texts: Texts,
 }
 
 /// An etcd, and where in it nodes are.

@@ -20,6 +20,8 @@ pub(crate) struct ConfigShape {
     pub(crate) http: HttpShape,
     /// A node that is started by itself.
     pub(crate) node: ThisNodeShape,
+    /// Records of runs.
+    pub(crate) records: RecordsShape,
     /// Certificates.
     pub(crate) tls: TlsShape,
     /// The nodes that `synod up` and a local `synod ask` start.
@@ -100,6 +102,22 @@ pub(crate) struct ThisNodeShape {
     pub(crate) announce: Option<String>,
     /// Where it says so.
     pub(crate) register: Option<String>,
+}
+
+/// `[records]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RecordsShape {
+    /// Whether runs are recorded.
+    pub(crate) enabled: Option<bool>,
+    /// The file.
+    pub(crate) path: Option<String>,
+    /// How long a run is kept.
+    pub(crate) max_age_days: Option<i64>,
+    /// How large the file may become.
+    pub(crate) max_mb: Option<i64>,
+    /// `keep`, `hash` or `drop`.
+    pub(crate) texts: Option<String>,
 }
 
 /// `[tls]`

@@ -204,7 +204,7 @@ fn a_discovery_says_what_it_needs_and_takes_nothing_else() {
         ],
     );
     let config = load(&["[aggregator.discovery]\nkind = 'dns'\nname = '_synod._tcp.example.org'"], &[]).unwrap();
-    assert!(matches!(config.aggregator.discovery, Discovery::Dns { records: Records::Services { .. }, .. }));
+    assert!(matches!(config.aggregator.discovery, Discovery::Dns { records: discovery::Records::Services { .. }, .. }));
 }
 
 #[cfg(not(feature = "etcd"))]
@@ -218,6 +218,18 @@ fn what_is_not_built_in_is_said_with_its_line() {
             "0.toml:4: aggregator.discovery.endpoints: etcd needs",
             "0.toml:5: aggregator.discovery.kind: this synod was built without etcd",
         ],
+    );
+}
+
+#[test]
+fn records_are_on_and_each_wrong_setting_is_told() {
+    let records = load(&[], &[("SYNOD__RECORDS__MAX_AGE_DAYS", "7")]).unwrap().records;
+    assert!(records.enabled && records.path.is_none());
+    assert_eq!((records.max_age, records.texts), (Duration::from_hours(7 * 24), Texts::Keep));
+    assert!(!load(&[], &[("SYNOD__RECORDS__ENABLED", "false")]).unwrap().records.enabled);
+    check_mistakes(
+        "[records]\nmax_age_days = 0\nmax_mb = -1\npath = ' '\ntexts = 'some'",
+        &["records.max_age_days", "records.max_mb", "records.path", "`some` is not `keep`"],
     );
 }
 

@@ -100,7 +100,7 @@ impl NodeService for Node {
                 }
             }
         };
-        let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 10, cuts: Vec::new() });
+        let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 10, ..GenerateAccepted::default() });
         let answered = self.hear(start.model, text);
         let begins = stream::once(async move { answered() }).flat_map(|()| stream::empty());
         let events = stream::iter([accepted]).chain(begins).chain(said);

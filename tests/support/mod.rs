@@ -9,6 +9,10 @@ use synod_proto::v1::{DescribeRequest, node_service_client::NodeServiceClient};
 /// The small model that process tests run on.
 pub(crate) const MODEL: &str = "smollm2-135m-instruct";
 
+/// The variable that says whether runs are recorded. They are not, unless a test says so: a file of the user's is no place
+/// for what tests ask.
+pub(crate) const RECORDS: &str = "SYNOD__RECORDS__ENABLED";
+
 /// A process that listens somewhere.
 pub(crate) struct Process {
     child: Child,
@@ -44,6 +48,9 @@ impl Process {
 
     /// Runs what becomes a `synod` process, and waits until that is ready.
     pub(crate) fn run(mut command: Command, prefix: &str) -> Self {
+        if !command.get_envs().any(|(name, _)| name == RECORDS) {
+            command.env(RECORDS, "false");
+        }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {

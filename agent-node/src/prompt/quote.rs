@@ -2,7 +2,7 @@
 
 use synod_models::text::Piece;
 
-use super::{PartError, PromptTokenizer};
+use super::{PartError, PromptTokenizer, Stretch};
 
 /// A quoted text under way.
 #[derive(Debug)]
@@ -41,16 +41,17 @@ impl Quote {
         mut self,
         last: &str,
         tokenizer: &impl PromptTokenizer,
-    ) -> Result<(usize, Vec<u32>), PartError> {
+    ) -> Result<(usize, Stretch), PartError> {
         self.text.push_str(last);
-        let ids = tokenizer.encode(&[Piece::untrusted(self.text)]);
+        let stretch = Stretch::new(vec![Piece::untrusted(self.text)], tokenizer);
+        let ids = &stretch.ids;
         // A cut inside a character moves back: then too much has been sent.
         let moved = self.most.is_some_and(|most| self.ids.len() == most && ids.len() > most)
             && ids.get(self.ids.len()).is_some_and(|id| tokenizer.continues_character(*id));
         if moved || !ids.starts_with(&self.ids) {
             return Err(PartError::Unstable);
         }
-        Ok((self.ids.len(), ids))
+        Ok((self.ids.len(), stretch))
     }
 }
 

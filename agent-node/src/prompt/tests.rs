@@ -22,8 +22,8 @@ impl PromptTokenizer for Bytes {
         (0x80..0xc0).contains(&id)
     }
 
-    fn opening_token(&self) -> Option<u32> {
-        self.opening
+    fn opening_token(&self) -> Option<(u32, String)> {
+        self.opening.map(|opening| (opening, "^".to_owned()))
     }
 }
 
@@ -128,8 +128,8 @@ fn the_opening_token_comes_once() {
     assert_eq!(assemble(assembly(rendered()), vec![text("a"), text("b")], &bos).0, ["^«Qa", "b", "»"]);
     let mut own = rendered();
     own.0.insert(0, Piece::trusted("^"));
-    assert_eq!(show(&whole(&own.0, &bos)), "^«Q");
-    assert_eq!(show(&whole(&rendered().0, &bos)), "^«Q");
+    assert_eq!(show(&whole(own.0.clone(), &bos).ids), "^«Q");
+    assert_eq!(show(&whole(rendered().0, &bos).ids), "^«Q");
     assert_eq!(assemble(assembly(own), vec![quoted("a", 1)], &bos).0, ["^«Qa", "»"]);
 }
 
@@ -214,7 +214,7 @@ fn pieces_that_read_otherwise_than_the_whole_are_refused() {
         fn continues_character(&self, _: u32) -> bool {
             false
         }
-        fn opening_token(&self) -> Option<u32> {
+        fn opening_token(&self) -> Option<(u32, String)> {
             None
         }
     }

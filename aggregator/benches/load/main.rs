@@ -32,7 +32,11 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.split_first() {
         Some((role, _)) if role == "nodes" => nodes::serve_all().await,
-        Some((role, nodes)) if role == "aggregator" => parts::aggregator(nodes, LIMIT).await,
+        Some((role, nodes)) if role == "aggregator" => parts::aggregator(nodes, LIMIT, None).await,
+        Some((role, nodes)) if role == "recording" => {
+            let folder = tempfile::TempDir::new().unwrap();
+            parts::aggregator(nodes, LIMIT, Some(folder.path().join("records.sqlite"))).await;
+        }
         _ => println!("{:#}", measure().await),
     }
 }
@@ -50,6 +54,8 @@ async fn measure() -> Value {
     let quiet = aggregator.resident_kib();
     let (together, in_flight) = callers.together(LIMIT, SLOW, || aggregator.resident_kib()).await;
     let storm = callers.beyond_the_limit(LIMIT, BEYOND, SLOW).await;
+    drop(aggregator);
+    let recorded = recorded(&nodes).await;
     let totals = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| outcome.total));
     let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(Outcome::overhead));
     json!({
@@ -61,6 +67,7 @@ async fn measure() -> Value {
             "overhead_ms": overheads(&at_rate),
             "cpu_ms_per_run": cpu.as_secs_f64() * 1e3 / at_rate.len() as f64,
         },
+        "recorded": recorded,
         "together": {
             "runs": together.len(),
             "ended_once": ended_once(&together),
@@ -78,6 +85,24 @@ async fn measure() -> Value {
             "accepted_total_ms": totals(&storm.accepted),
             "total_ms_without_storm": totals(&together),
         },
+    })
+}
+
+/// What is measured first, of an aggregator that records its runs.
+async fn recorded(nodes: &Part) -> Value {
+    let aggregator = Part::start("recording", &nodes.addresses);
+    let callers = Callers::connect(&aggregator.addresses[0]).await;
+    callers.at_rate(50, Duration::from_secs(2), FAST).await;
+    let few = callers.at_rate(5, Duration::from_secs(10), FAST).await;
+    let cpu = aggregator.cpu();
+    let at_rate = callers.at_rate(RATE, RATE_SPAN, FAST).await;
+    let cpu = aggregator.cpu() - cpu;
+    let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(Outcome::overhead));
+    json!({
+        "few_overhead_ms": overheads(&few),
+        "at_rate_overhead_ms": overheads(&at_rate),
+        "ended_once": ended_once(&at_rate),
+        "cpu_ms_per_run": cpu.as_secs_f64() * 1e3 / at_rate.len() as f64,
     })
 }
 

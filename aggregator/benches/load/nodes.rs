@@ -5,11 +5,12 @@ use std::{pin::Pin, time::Duration};
 use futures::{Stream, StreamExt, stream};
 use synod_proto::v1::{
     CallApiRequest, CallApiResponse, DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, FinishReason,
-    GenerateAccepted, GenerateFinished, GenerateRequest, GenerateResponse, HostedModel, ModelKind, SearchApisRequest,
-    SearchApisResponse, TokenDelta, TokenLogprob, Usage, generate_request,
+    GenerateAccepted, GenerateFinished, GenerateRequest, GenerateResponse, HostedModel, ModelKind, PromptPart,
+    PromptPiece, PromptRecord, PromptStretch, SearchApisRequest, SearchApisResponse, TokenDelta, TokenLogprob, Usage,
+    generate_request,
     generate_response::Event,
     node_service_server::{NodeService, NodeServiceServer},
-    prompt_part,
+    prompt_part::Content,
 };
 use tokio::{
     net::TcpListener,
@@ -48,18 +49,20 @@ impl NodeService for Node {
         request: Request<Streaming<GenerateRequest>>,
     ) -> Result<Response<Self::GenerateStream>, Status> {
         let mut messages = request.into_inner();
-        let mut prompt = String::new();
+        let (mut prompt, mut record) = (String::new(), None);
         while let Some(message) = messages.message().await? {
-            if let Some(generate_request::Message::Part(part)) = message.message
-                && let Some(prompt_part::Content::Text(text)) = part.content
-            {
-                prompt.push_str(&text);
+            match message.message {
+                Some(generate_request::Message::Start(start)) => record = start.record.then(prompt_record),
+                Some(generate_request::Message::Part(PromptPart { content: Some(Content::Text(text)) })) => {
+                    prompt.push_str(&text);
+                }
+                _ => {}
             }
         }
         let digits = prompt.split(PACE).nth(1).unwrap_or_default().chars().take_while(char::is_ascii_digit);
         let pace = Duration::from_micros(digits.collect::<String>().parse().unwrap_or(1000));
         let began = Instant::now();
-        let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 50, cuts: Vec::new() });
+        let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 50, cuts: Vec::new(), record });
         let deltas = stream::iter(1..=DELTAS).then(move |word| async move {
             sleep_until(began + pace * word).await;
             let tokens = vec![TokenLogprob { id: word, logprob: -0.1, top: Vec::new(), bytes: Vec::new() }];
@@ -86,6 +89,15 @@ impl NodeService for Node {
         let node_id = format!("node-{}", self.0);
         Ok(Response::new(DescribeResponse { node_id, version: "bench".to_owned(), models: vec![model] }))
     }
+}
+
+/// What a record says of a prompt of 1,000 tokens.
+fn prompt_record() -> PromptRecord {
+    let text = "four ".repeat(1000);
+    let pieces = vec![PromptPiece { text, control: false }];
+    let stretches = vec![PromptStretch { pieces, tokens: (0..1000).collect(), tokens_cut: 0 }];
+    let (model_sha256, template_sha256) = ("0".repeat(64), "1".repeat(64));
+    PromptRecord { stretches, model_sha256, template_sha256, build: "bench".to_owned(), sampling: None }
 }
 
 fn finished() -> Event {

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -9,6 +10,7 @@ use std::{
 use synod_aggregator::{
     Limits, Options,
     prompts::Prompts,
+    records::{Settings, Texts},
     serve,
     topology::{Known, from_toml},
 };
@@ -73,11 +75,17 @@ pub(crate) async fn abandoned() {
     let _ = end.await;
 }
 
-/// An aggregator that allows so many runs.
-pub(crate) async fn aggregator(nodes: &[String], limit: usize) {
+/// An aggregator that allows so many runs, and records them in a file.
+pub(crate) async fn aggregator(nodes: &[String], limit: usize, records: Option<PathBuf>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
     let options = Options {
+        records: records.map(|path| Settings {
+            path,
+            max_age: Duration::from_hours(24),
+            max_bytes: 1 << 30,
+            texts: Texts::Keep,
+        }),
         nodes: nodes.to_vec(),
         topologies: from_toml(MIXTURE, &Known::default()).unwrap(),
         prompts: Prompts::builtin().unwrap(),

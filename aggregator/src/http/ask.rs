@@ -54,7 +54,7 @@ pub(super) struct Names {
 impl Wanted {
     /// Starts its runs. They go by the request's id.
     pub(super) fn start(self, app: &App, caller: &Caller, request_id: &str) -> Result<Answers, ApiError> {
-        let topology = extension::topology(app, caller, &self.model, &self.extension, &self.plugins)?;
+        let (topology, overrides) = extension::topology(app, caller, &self.model, &self.extension, &self.plugins)?;
         self.check_form(&topology)?;
         let sampling = self.sampling(caller);
         let messages = self.told();
@@ -67,6 +67,9 @@ impl Wanted {
             let seed = sampling.seed.map(|seed| seed.wrapping_add(at as u64));
             let question = Question {
                 messages: messages.clone(),
+                topology: topology.name().to_owned(),
+                // Made already; made again they change nothing more.
+                overrides: overrides.clone(),
                 sampling: Sampling { seed, ..sampling.clone() },
                 run_id: if at == 0 { request_id.to_owned() } else { format!("{request_id}-{at}") },
                 form: form.clone(),

@@ -38,14 +38,14 @@ fn yes() -> bool {
     true
 }
 
-/// What a request runs through, all of which is there and the caller's to ask.
+/// What a request runs through, all of which is there and the caller's to ask; and what it changed, for records.
 pub(super) fn topology(
     app: &App,
     caller: &Caller,
     id: &str,
     extension: &Extension,
     plugins: &[Value],
-) -> Result<Arc<Topology>, ApiError> {
+) -> Result<(Arc<Topology>, Overrides), ApiError> {
     let chosen = app.topology(id, caller)?;
     let Extension { proposers, synthesizer, quorum, .. } = extension.clone();
     let (chosen, overrides, field) = match fusion(plugins)? {
@@ -60,7 +60,7 @@ pub(super) fn topology(
         }
     };
     if overrides.is_empty() {
-        return Ok(chosen);
+        return Ok((chosen, overrides));
     }
     let hosted = app.hosted();
     for name in overrides.proposers.iter().chain(&overrides.synthesizer) {
@@ -68,7 +68,8 @@ pub(super) fn topology(
             return Err(ApiError { param: Some(field.to_owned()), ..not_found(name, caller.may_ask(name)) });
         }
     }
-    chosen.with(&overrides).map(Arc::new).map_err(|wrong| ApiError::field(field, wrong.to_string()))
+    let changed = chosen.with(&overrides).map_err(|wrong| ApiError::field(field, wrong.to_string()))?;
+    Ok((Arc::new(changed), overrides))
 }
 
 /// The one plugin that there is, unless it is switched off.

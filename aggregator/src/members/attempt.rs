@@ -55,8 +55,8 @@ pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Los
             next = next(&mut events) => next,
         };
         match side.understand(next)? {
-            MemberEvent::Accepted { prompt_tokens, cuts } => accepted = Some((prompt_tokens, cuts)),
-            MemberEvent::Delta { text, tokens: more, logprobs: told } => {
+            MemberEvent::Accepted { prompt_tokens, cuts, .. } => accepted = Some((prompt_tokens, cuts)),
+            MemberEvent::Delta { text, tokens: more, logprobs: told, .. } => {
                 tokens = tokens.saturating_add(more);
                 logprobs.extend(told);
                 if !text.is_empty() {
@@ -108,8 +108,8 @@ pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result
             next = next(&mut events) => next,
         };
         match side.understand(next)? {
-            MemberEvent::Accepted { prompt_tokens, cuts } => watch.accepted(prompt_tokens, &cuts),
-            MemberEvent::Delta { text: more, tokens: written, logprobs } => {
+            MemberEvent::Accepted { prompt_tokens, cuts, .. } => watch.accepted(prompt_tokens, &cuts),
+            MemberEvent::Delta { text: more, tokens: written, logprobs, .. } => {
                 // An event that brings nothing is no sign of life.
                 if !more.is_empty() || written > 0 {
                     last_text = Instant::now();
@@ -121,7 +121,7 @@ pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result
                     watch.delta(&more, written);
                 }
             }
-            MemberEvent::Finished { finish_reason, usage, mean_logprob, margin } => {
+            MemberEvent::Finished { finish_reason, usage, mean_logprob, margin, .. } => {
                 break Finished { finish_reason, usage, mean_logprob, margin };
             }
         }

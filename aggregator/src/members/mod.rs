@@ -23,6 +23,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::Stream;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub(crate) use attempts::{Answered, Lost, Policy, Watch, answer};
@@ -37,6 +38,8 @@ pub use wanted::Wanted;
 use crate::{
     error::{Error, ErrorCode},
     prompts::Message,
+    records::{self, Times},
+    runs::events::At,
     stages::FinishReason,
     topology::Sampling,
 };
@@ -60,14 +63,19 @@ pub struct Call {
     pub ignore_end: bool,
     /// Alternatives to weigh each token against: 2 for the margin, else 0.
     pub top_logprobs: u32,
-    /// For the node's log.
+    /// For the node's log, and for records.
     pub run_id: String,
+    /// Whose call it is in the run.
+    pub at: At,
+    /// Whether the node is to say what the model is given, to the token.
+    pub record: bool,
     /// When the answer is of no more use.
     pub deadline: Instant,
 }
 
 /// What an answer must match, enforced as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Grammar {
     /// A regular expression in the syntax of Rust's regex crate, without anchors.
     Regex(String),
@@ -77,6 +85,16 @@ pub enum Grammar {
     JsonObject,
     /// A grammar in llguidance's dialect of Lark, from its rule `start`.
     Lark(String),
+}
+
+impl Grammar {
+    /// Its text; any JSON object as the schema that says so.
+    pub fn source(&self) -> &str {
+        match self {
+            Self::Regex(source) | Self::JsonSchema(source) | Self::Lark(source) => source,
+            Self::JsonObject => r#"{"type":"object"}"#,
+        }
+    }
 }
 
 /// A token that was written, and what else might have been.
@@ -140,6 +158,8 @@ pub enum MemberEvent {
         prompt_tokens: u32,
         /// What did not fit.
         cuts: Vec<Cut>,
+        /// What the model is given, where the call asked for that.
+        given: Option<Box<Given>>,
     },
     /// More text.
     Delta {
@@ -147,6 +167,8 @@ pub enum MemberEvent {
         text: String,
         /// How many tokens it is.
         tokens: u32,
+        /// Each of them with its log-probability.
+        written: Vec<(u32, f32)>,
         /// The tokens one by one, where the call asked for alternatives.
         logprobs: Vec<TokenLogprob>,
     },
@@ -160,7 +182,18 @@ pub enum MemberEvent {
         mean_logprob: f64,
         /// The mean distance of its tokens to the next likeliest, where the call asked for alternatives.
         margin: Option<f64>,
+        /// What the node did with the time.
+        spent: Times,
     },
+}
+
+/// What a model is given, and how it draws.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// The prompt.
+    pub prompt: records::Prompt,
+    /// Every value, those that the call left open included.
+    pub sampling: Sampling,
 }
 
 /// A member's events. Dropping it frees the sequence on the node.
@@ -206,6 +239,12 @@ pub trait Nodes: Send + Sync + 'static {
     async fn back(&self, model: &str) -> bool {
         let _ = model;
         false
+    }
+
+    /// The nodes that calls for the model avoid for now, because they failed there.
+    fn avoided(&self, model: &str) -> Vec<String> {
+        let _ = model;
+        Vec::new()
     }
 
     /// Waits, within a limit of its own, until the nodes have been looked at once.

@@ -65,6 +65,10 @@ impl Nodes for Pool {
         Self::back(self, model).await
     }
 
+    fn avoided(&self, model: &str) -> Vec<String> {
+        self.ejected(model)
+    }
+
     async fn settled(&self) {
         self.first_look().await;
     }

@@ -25,6 +25,8 @@ pub(super) fn call(model: &str, text: &str) -> Call {
         top_logprobs: 0,
         sampling: Sampling::default(),
         run_id: "run".to_owned(),
+        at: At::default(),
+        record: false,
         deadline: Instant::now() + Duration::from_secs(60),
     }
 }
@@ -87,6 +89,7 @@ fn finished() -> MemberEvent {
         usage: Usage::default(),
         mean_logprob: 0.0,
         margin: None,
+        spent: Times::default(),
     }
 }
 
@@ -111,7 +114,7 @@ impl Nodes for Script {
                 Err(Error { retry_after: Some(Duration::from_millis(ms)), ..Error::new(code, "refused") })
             }
             Act::Say(ms) => {
-                let delta = MemberEvent::Delta { text: name, tokens: 1, logprobs: Vec::new() };
+                let delta = MemberEvent::Delta { text: name, tokens: 1, written: Vec::new(), logprobs: Vec::new() };
                 let events = stream::iter([Ok(delta), Ok(finished())]);
                 Ok(stream::once(sleep(Duration::from_millis(ms))).flat_map(move |()| events.clone()).boxed())
             }

@@ -52,6 +52,14 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// It as role and content pairs.
+    pub(crate) fn messages(&self) -> Vec<(String, String)> {
+        let system = Some(self.system.clone()).filter(|system| !system.is_empty());
+        let system = system.map(|system| ("system".to_owned(), system));
+        let turns = self.turns.iter().map(|turn| (turn.speaker.name().to_owned(), turn.content.clone()));
+        system.into_iter().chain(turns).chain([("user".to_owned(), self.question.clone())]).collect()
+    }
+
     /// Checks role and content pairs; the last must be the user's.
     pub fn try_new(messages: Vec<(String, String)>, limits: &Limits) -> Result<Self, Error> {
         if messages.is_empty() {

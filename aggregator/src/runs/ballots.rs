@@ -28,7 +28,7 @@ pub(super) async fn ask(
     });
     let (messages, parts) = prompt.ok()?;
     let sampling = decisive(context, at, member);
-    let call = context.call(member, messages, Parts::whole(parts), sampling);
+    let call = context.call(at, member, messages, Parts::whole(parts), sampling);
     let call = Call { grammar: Some(Grammar::Regex(regex.clone())), ignore_end: false, ..call };
     let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
     match answer(context.nodes, &call, &context.policy, &watcher).await {

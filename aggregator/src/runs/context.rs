@@ -60,8 +60,15 @@ impl<'r> Context<'r> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// A call of a member in its plainest form.
-    pub(super) fn call(&self, member: &Member, messages: Vec<Message>, parts: Parts, sampling: Sampling) -> Call {
+    /// A call of a seat's member in its plainest form.
+    pub(super) fn call(
+        &self,
+        at: At,
+        member: &Member,
+        messages: Vec<Message>,
+        parts: Parts,
+        sampling: Sampling,
+    ) -> Call {
         Call {
             model: member.author.name().to_owned(),
             messages,
@@ -72,6 +79,8 @@ impl<'r> Context<'r> {
             ignore_end: self.ignore_end,
             top_logprobs: 0,
             run_id: self.log.run_id().to_owned(),
+            at,
+            record: false,
             deadline: self.deadline,
         }
     }

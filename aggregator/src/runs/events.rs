@@ -40,8 +40,21 @@ pub enum Event {
     RunFailed(RunFailed),
 }
 
+impl Event {
+    /// Bytes of the texts in it.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::MemberFinished(finished) => finished.text.len(),
+            Self::MemberFailed(failed) => failed.text.len() + failed.error.len(),
+            Self::RunFinished(finished) => finished.answer.len(),
+            Self::RunFailed(failed) => failed.answer_so_far.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A seat of a stage, both from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At {
     /// The stage.
     pub stage: usize,

@@ -17,12 +17,13 @@ use crate::{
     error::{Error, ErrorCode},
     members::{Call, Cut, Embedded, EventStream, Lease, MemberEvent, Nodes, Picked, Usage, Wanted},
     prompts::Part,
+    records::Times,
     stages::FinishReason,
 };
 
 /// What a node does when it is asked.
 #[derive(Debug, Clone)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Writes this after a while.
     Say(Duration, String),
     /// Writes this, with a pause before each word.
@@ -46,29 +47,29 @@ pub(super) enum Act {
 }
 
 /// Shorthand for an answer that comes at once.
-pub(super) fn say(text: &str) -> Act {
+pub(crate) fn say(text: &str) -> Act {
     Act::Say(Duration::ZERO, text.to_owned())
 }
 
 #[derive(Default)]
-pub(super) struct FakeNodes {
+pub(crate) struct FakeNodes {
     /// Nodes in order of preference, with what they host.
     nodes: Vec<(Arc<str>, Vec<String>)>,
     /// What each node does with each model: in order, the last for ever.
     acts: Mutex<BTreeMap<(String, String), Vec<Act>>>,
     /// Every call made, with its node.
-    pub(super) calls: Mutex<Vec<(String, Call)>>,
+    pub(crate) calls: Mutex<Vec<(String, Call)>>,
     /// Streams that are open now.
-    pub(super) open: Arc<AtomicUsize>,
+    pub(crate) open: Arc<AtomicUsize>,
 }
 
 impl FakeNodes {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// A node with what it does for a model.
-    pub(super) fn node(mut self, node: &str, model: &str, acts: impl IntoIterator<Item = Act>) -> Self {
+    pub(crate) fn node(mut self, node: &str, model: &str, acts: impl IntoIterator<Item = Act>) -> Self {
         match self.nodes.iter_mut().find(|(known, _)| &**known == node) {
             Some((_, models)) => models.push(model.to_owned()),
             None => self.nodes.push((node.into(), vec![model.to_owned()])),
@@ -79,12 +80,12 @@ impl FakeNodes {
     }
 
     /// The nodes asked, in order.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.calls.lock().unwrap().iter().map(|(node, _)| node.clone()).collect()
     }
 
     /// The drafts in the prompt of the last call for a model.
-    pub(super) fn quoted(&self, model: &str) -> Vec<String> {
+    pub(crate) fn quoted(&self, model: &str) -> Vec<String> {
         let mut quoted = Vec::new();
         let mut open = false;
         for part in self.last_parts(model) {
@@ -100,7 +101,7 @@ impl FakeNodes {
     }
 
     /// The last message of the last call for a model, in one piece.
-    pub(super) fn prompt(&self, model: &str) -> String {
+    pub(crate) fn prompt(&self, model: &str) -> String {
         let text = |part| match part {
             Part::Text(text) | Part::Quoted { text, .. } => text,
         };
@@ -108,7 +109,7 @@ impl FakeNodes {
     }
 
     /// How many parts that message had.
-    pub(super) fn parts_of(&self, model: &str) -> usize {
+    pub(crate) fn parts_of(&self, model: &str) -> usize {
         self.last_parts(model).len()
     }
 
@@ -161,11 +162,11 @@ impl Nodes for FakeNodes {
             }
             Act::Stopped => {
                 let (finish_reason, usage) = (FinishReason::Cancelled, Usage::default());
-                stream::iter([Ok(MemberEvent::Finished { finish_reason, usage, mean_logprob: 0.0, margin: None })])
-                    .boxed()
+                stream::iter([Ok(finished(finish_reason, usage, 0.0))]).boxed()
             }
             Act::Flood(text) => {
-                let nothing = MemberEvent::Delta { text: String::new(), tokens: 0, logprobs: Vec::new() };
+                let nothing =
+                    MemberEvent::Delta { text: String::new(), tokens: 0, written: Vec::new(), logprobs: Vec::new() };
                 stream::iter([Ok(delta(&text))]).chain(stream::repeat(Ok(nothing))).boxed()
             }
             Act::Babble => stream::unfold((), |()| async {
@@ -181,7 +182,11 @@ impl Nodes for FakeNodes {
 }
 
 fn delta(text: &str) -> MemberEvent {
-    MemberEvent::Delta { text: text.to_owned(), tokens: 1, logprobs: Vec::new() }
+    MemberEvent::Delta { text: text.to_owned(), tokens: 1, written: vec![(7, -0.5)], logprobs: Vec::new() }
+}
+
+fn finished(finish_reason: FinishReason, usage: Usage, mean_logprob: f64) -> MemberEvent {
+    MemberEvent::Finished { finish_reason, usage, mean_logprob, margin: None, spent: Times::default() }
 }
 
 /// An answer word by word.
@@ -189,8 +194,8 @@ fn spoken(text: &str, cuts: &[Cut]) -> impl futures::Stream<Item = Result<Member
     let words: Vec<MemberEvent> = text.split_inclusive(' ').map(delta).collect();
     let completion_tokens = u32::try_from(words.len()).unwrap();
     let usage = Usage { prompt_tokens: 10, completion_tokens, cached_prompt_tokens: 0 };
-    let accepted = MemberEvent::Accepted { prompt_tokens: 10, cuts: cuts.to_vec() };
-    let finished = MemberEvent::Finished { finish_reason: FinishReason::Stop, usage, mean_logprob: -0.5, margin: None };
+    let accepted = MemberEvent::Accepted { prompt_tokens: 10, cuts: cuts.to_vec(), given: None };
+    let finished = finished(FinishReason::Stop, usage, -0.5);
     stream::iter(std::iter::once(accepted).chain(words).chain([finished]).map(Ok))
 }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode},
     members::{Cut, TokenLogprob, Usage},
+    records::Recorder,
 };
 
 /// The log of one run. Every event goes through it.
@@ -26,6 +27,7 @@ pub(super) struct RunLog {
     began: SystemTime,
     started: Instant,
     outbox: Arc<Outbox>,
+    recorder: Option<Arc<Recorder>>,
     state: Mutex<State>,
 }
 
@@ -61,15 +63,20 @@ pub(super) struct Progress {
 }
 
 impl RunLog {
-    pub(super) fn new(run_id: String, topology: String, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(run_id: String, topology: String, outbox: Arc<Outbox>, recorder: Option<Arc<Recorder>>) -> Self {
         let state = Mutex::default();
         let (tenant, began, started) = (String::new(), SystemTime::now(), Instant::now());
-        Self { run_id, topology, tenant, began, started, outbox, state }
+        Self { run_id, topology, tenant, began, started, outbox, recorder, state }
     }
 
     /// The same on behalf of somebody.
     pub(super) fn of(self, tenant: String) -> Self {
         Self { tenant, ..self }
+    }
+
+    /// On whose behalf; empty for nobody in particular.
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
     }
 
     pub(super) fn run_id(&self) -> &str {
@@ -199,14 +206,7 @@ impl RunLog {
 
     /// Bytes of text that the record holds, for the registry's limit.
     pub(super) fn bytes(&self) -> usize {
-        let text = |event: &Event| match event {
-            Event::MemberFinished(finished) => finished.text.len(),
-            Event::MemberFailed(failed) => failed.text.len() + failed.error.len(),
-            Event::RunFinished(finished) => finished.answer.len(),
-            Event::RunFailed(failed) => failed.answer_so_far.len(),
-            _ => 0,
-        };
-        self.lock().kept.iter().map(text).sum()
+        self.lock().kept.iter().map(Event::text_bytes).sum()
     }
 
     pub(super) fn summary(&self) -> RunSummary {
@@ -246,9 +246,19 @@ impl RunLog {
         }
         state.end = Some(End { state: run_state, error: message, at: Instant::now() });
         state.seats.clear();
+        state.kept.push(event.clone());
         drop(state);
-        self.event(event);
+        // Before its client knows: who then asks for the record is to find it.
+        if let Some(recorder) = &self.recorder {
+            recorder.ended(self.record());
+        }
+        self.outbox.push(event);
         self.outbox.close(error);
+    }
+
+    /// When it began.
+    pub(super) fn began(&self) -> SystemTime {
+        self.began
     }
 
     fn timings(&self, state: &State) -> Timings {

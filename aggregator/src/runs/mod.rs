@@ -4,7 +4,7 @@ mod ballots;
 mod context;
 pub mod events;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod gate;
 mod log;
 #[cfg(test)]

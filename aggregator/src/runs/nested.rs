@@ -13,7 +13,7 @@ use super::{
     events::{At, Event, MemberStarted},
     log::RunLog,
     outbox::{Outbox, Reader},
-    question::AnswerForm,
+    question::{AnswerForm, Asked, Question},
     run::{EndsOnce, Run},
     watcher::Watcher,
 };
@@ -49,7 +49,10 @@ async fn run(
     let at = watcher.at;
     let outbox = Outbox::new(context.shared.limits.events_queued);
     let run_id = format!("{}.{}.{}", context.log.run_id(), at.stage, at.seat);
-    let log = Arc::new(RunLog::new(run_id.clone(), topology.name().to_owned(), Arc::clone(&outbox)));
+    let recorder = context.shared.recorder.clone();
+    let log = RunLog::new(run_id.clone(), topology.name().to_owned(), Arc::clone(&outbox), recorder);
+    // Whose the whole is, its parts are.
+    let log = Arc::new(log.of(context.log.tenant().to_owned()));
     let registry = &context.shared.registry;
     registry.add(Arc::clone(&log)).map_err(|error| Lost { error, committed: false })?;
     context.log.member_started(MemberStarted {
@@ -63,11 +66,13 @@ async fn run(
         log: Arc::clone(&log),
         otherwise: || Error::new(ErrorCode::Cancelled, "the run that it was a part of went on without it"),
     };
+    let conversation = conversation(context, seat, prompt);
     let run = Run {
         shared: Arc::clone(context.shared),
         log,
+        asked: context.shared.recorder.as_ref().map(|_| Box::new(asked(context, topology, seat, &conversation))),
         topology: Arc::clone(topology),
-        conversation: conversation(context, seat, prompt),
+        conversation,
         overrides: Sampling { seed: None, ..seat.sampling.clone() },
         seed: seat.sampling.seed.unwrap_or_default(),
         seed_is_asked: context.material.seed_is_asked,
@@ -78,6 +83,19 @@ async fn run(
     let ((), outcome) = join(run.run(), follow(context, watcher, Reader(outbox))).await;
     registry.trim();
     outcome
+}
+
+/// That question, for records.
+fn asked(context: &Context<'_>, topology: &Topology, seat: &Seat<'_>, conversation: &Conversation) -> Asked {
+    let question = Question {
+        messages: conversation.messages(),
+        topology: topology.name().to_owned(),
+        sampling: seat.sampling.clone(),
+        ignore_end: context.ignore_end,
+        tenant: context.log.tenant().to_owned(),
+        ..Question::default()
+    };
+    Asked { question, part_of: context.log.run_id().to_owned() }
 }
 
 /// What the seat is told, as a question. Drafts in it have lost their chat-control tokens.

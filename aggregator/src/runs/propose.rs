@@ -212,7 +212,7 @@ async fn ask(
         return nested::answer(context, topology, seat, prompt, &watcher, deadline).await;
     }
     let parts = Parts::whole(prompt.parts.clone());
-    let call = context.call(seat.member, prompt.messages.clone(), parts, seat.sampling.clone());
+    let call = context.call(at, seat.member, prompt.messages.clone(), parts, seat.sampling.clone());
     let call = Call { deadline, top_logprobs: context.top_logprobs, ..call };
     answer(context.nodes, &call, &context.policy, &watcher).await
 }

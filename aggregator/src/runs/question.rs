@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::Error,
     members::Grammar,
@@ -12,7 +14,7 @@ use crate::{
 const MAX_ID_BYTES: usize = 128;
 
 /// A question, as it comes: nothing of it is checked yet, except that the sampling is possible.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// The conversation as role and content; the last message is the question.
     pub messages: Vec<(String, String)>,
@@ -23,31 +25,49 @@ pub struct Question {
     /// What it changes of the topology.
     pub overrides: Overrides,
     /// Empty to have one made.
+    #[serde(skip)]
     pub run_id: String,
     /// Members write to their `max_tokens` whatever they would say (benchmarks).
     pub ignore_end: bool,
+    /// Members keep the seeds that the topology gives them, whatever the sampling's seed is: a run that was asked without
+    /// one, asked again with the one it drew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_seeds: bool,
     /// How long whoever asks will wait.
+    #[serde(skip)]
     pub deadline: Option<Duration>,
     /// What the answer itself must look like.
+    #[serde(default, skip_serializing_if = "AnswerForm::is_free")]
     pub form: AnswerForm,
     /// On whose behalf; empty for nobody in particular.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tenant: String,
 }
 
 /// What an answer must look like, which is the business of whoever writes it and not of those who draft.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AnswerForm {
     /// What it must match. No draft stands in for such an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub grammar: Option<Grammar>,
     /// How many alternatives to tell of with each token, from 0; none for no word about tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<u32>,
 }
 
 impl AnswerForm {
-    /// Whether anything is asked for, which only a synthesiser can give.
+    /// Whether nothing is asked for that only a synthesiser can give.
     pub fn is_free(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// A question as it is recorded.
+pub(super) struct Asked {
+    pub(super) question: Question,
+    /// The run that it is a part of; empty for most.
+    pub(super) part_of: String,
 }
 
 impl Question {

@@ -12,7 +12,7 @@ use super::{
     log::RunLog,
     overlap::Feed,
     propose::{self, Place},
-    question::AnswerForm,
+    question::{AnswerForm, Asked},
     runner::Shared,
     select, synthesize,
 };
@@ -21,6 +21,7 @@ use crate::{
     error::{Error, ErrorCode},
     members::Policy,
     prompts::Conversation,
+    records::{Began, Plan, unix_ms},
     stages::{Candidate, FinishReason, Material, budget, synthesize::script},
     topology::{Overlap, Propose, Rounds, Sampling, Stage, Synthesize, Topology},
 };
@@ -29,6 +30,8 @@ use crate::{
 pub(super) struct Run {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Arc<RunLog>,
+    /// For the record, where there is one.
+    pub(super) asked: Option<Box<Asked>>,
     pub(super) topology: Arc<Topology>,
     pub(super) conversation: Conversation,
     pub(super) overrides: Sampling,
@@ -76,7 +79,8 @@ pub(super) async fn supervise(run: Run, slot: Admitted, gone: CancellationToken,
 
 impl Run {
     /// Takes it to its end.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
+        self.record();
         self.log.event(Event::RunStarted(self.plan()));
         let outcome = timeout_at(self.deadline, Box::pin(self.stages())).await.unwrap_or_else(|_| {
             Err(Failed::without_draft(Error::new(ErrorCode::DeadlineExceeded, "the run was not done by its deadline")))
@@ -182,6 +186,27 @@ impl Run {
             form: &self.form,
             deadline: self.deadline.checked_sub(limits.hop_margin).unwrap_or(self.deadline),
         }
+    }
+
+    /// Records that it begins.
+    fn record(&mut self) {
+        let (Some(recorder), Some(asked)) = (&self.shared.recorder, self.asked.take()) else { return };
+        let Asked { question, part_of } = *asked;
+        let plan = |stage: &Stage| Plan {
+            kind: stage.kind().to_owned(),
+            models: stage.seats().map(|member| member.author.name().to_owned()).collect(),
+        };
+        recorder.began(Began {
+            run_id: self.log.run_id().to_owned(),
+            began_ms: unix_ms(self.log.began()),
+            topology: self.topology.recorded(),
+            seed: self.seed,
+            prompts: self.shared.prompts.version().to_owned(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            question,
+            part_of,
+            stages: self.topology.stages().iter().map(plan).collect(),
+        });
     }
 
     fn plan(&self) -> RunStarted {

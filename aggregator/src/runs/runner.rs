@@ -18,7 +18,7 @@ use super::{
     events::Event,
     log::RunLog,
     outbox::{Outbox, Reader},
-    question::{Question, run_id},
+    question::{Asked, Question, run_id},
     registry::{Registry, RunRecord, RunSummary},
     run::{Run, supervise},
 };
@@ -28,6 +28,7 @@ use crate::{
     limits::Limits,
     members::Nodes,
     prompts::{Conversation, Prompts},
+    records::{Filter, Line, Record, Recorded, Recorder, unix_ms},
     topology::{Sampling, Topologies, Topology},
 };
 
@@ -47,14 +48,30 @@ pub(super) struct Shared {
     pub(super) prompts: Prompts,
     pub(super) limits: Limits,
     pub(super) registry: Registry,
+    pub(super) recorder: Option<Arc<Recorder>>,
 }
 
 impl Runner {
     /// A runner over these nodes.
     pub fn new(nodes: Arc<dyn Nodes>, topologies: Topologies, prompts: Prompts, limits: Limits) -> Self {
+        Self::recording(nodes, topologies, prompts, limits, None)
+    }
+
+    /// The same, with someone who records every run.
+    pub fn recording(
+        nodes: Arc<dyn Nodes>,
+        topologies: Topologies,
+        prompts: Prompts,
+        limits: Limits,
+        recorder: Option<Arc<Recorder>>,
+    ) -> Self {
+        let nodes = match &recorder {
+            Some(recorder) => Arc::new(Recorded { nodes, recorder: Arc::clone(recorder) }),
+            None => nodes,
+        };
         let admission = Arc::new(Admission::new(&limits));
         let registry = Registry::new(limits.runs_kept, limits.runs_kept_bytes);
-        let shared = Arc::new(Shared { nodes, topologies, prompts, limits, registry });
+        let shared = Arc::new(Shared { nodes, topologies, prompts, limits, registry, recorder });
         Self { shared, admission, tasks: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
@@ -82,16 +99,19 @@ impl Runner {
             )));
         }
         let slot = self.admission.admit(&question.messages, &topology)?;
+        let asked = shared.recorder.as_ref().map(|_| Asked { question: question.clone(), part_of: String::new() });
         let conversation = Conversation::try_new(question.messages, &shared.limits)?;
         let span = question.deadline.map_or(topology.deadline(), |asked| asked.min(topology.deadline()));
         let outbox = Outbox::new(shared.limits.events_queued);
         let run_id = run_id(&question.run_id)?;
-        let log = Arc::new(RunLog::new(run_id, topology.name().to_owned(), Arc::clone(&outbox)).of(question.tenant));
+        let log = RunLog::new(run_id, topology.name().to_owned(), Arc::clone(&outbox), shared.recorder.clone());
+        let log = Arc::new(log.of(question.tenant));
         shared.registry.add(Arc::clone(&log))?;
         // 53 bits: the seed survives a JSON number.
         let seed = question.sampling.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
         let run = Run {
-            seed_is_asked: question.sampling.seed.is_some(),
+            asked: asked.map(Box::new),
+            seed_is_asked: question.sampling.seed.is_some() && !question.keep_seeds,
             ignore_end: question.ignore_end,
             form: question.form,
             overrides: Sampling { seed: None, ..question.sampling },
@@ -115,6 +135,32 @@ impl Runner {
     /// The newest runs first.
     pub fn list(&self, limit: usize) -> Vec<RunSummary> {
         self.shared.registry.list(limit)
+    }
+
+    /// Runs in a list, the newest first: those recorded, or those remembered where runs are not recorded.
+    pub async fn lines(&self, filter: Filter) -> Result<Vec<Line>, Error> {
+        let Some(recorder) = &self.shared.recorder else {
+            let of_topology = |run: &RunSummary| filter.topology.is_empty() || run.topology == filter.topology;
+            let begun_since = |run: &RunSummary| unix_ms(run.began) >= filter.since_ms;
+            let runs = self.list(usize::MAX).into_iter().filter(|run| of_topology(run) && begun_since(run));
+            return Ok(runs.take(filter.limit).map(Line::from).collect());
+        };
+        let mut lines = recorder.list(filter).await?;
+        for line in lines.iter_mut().filter(|line| line.state == "unfinished") {
+            // A run that is still in flight here has not ended with its process.
+            if self.get(&line.run_id).is_ok() {
+                "running".clone_into(&mut line.state);
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Everything that is recorded of a run; none where runs are not recorded.
+    pub async fn record(&self, run: &str) -> Result<Option<Record>, Error> {
+        match &self.shared.recorder {
+            Some(recorder) => Ok(Some(recorder.get(run.to_owned()).await?)),
+            None => Ok(None),
+        }
     }
 
     /// One run.

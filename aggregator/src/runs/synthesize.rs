@@ -80,7 +80,7 @@ async fn between(
     let lose = |why: String| context.lose(at, member.author.name(), why);
     let prompt = prompt(synthesize, shown, context.material).map_err(|error| lose(error.to_string())).ok()?;
     let sampling = sampling(stage, seat, synthesize, context.material);
-    let call = context.call(member, prompt.messages, Parts::whole(prompt.parts), sampling);
+    let call = context.call(at, member, prompt.messages, Parts::whole(prompt.parts), sampling);
     let answered = answer(context.nodes, &call, &context.policy, &watcher).await;
     let answered = answered.map_err(|lost| lose(lost.error.message)).ok()?;
     let text = usable(&answered.text).map_err(|why| lose(format!("its synthesis is not usable: {why}"))).ok()?;
@@ -100,10 +100,11 @@ pub(super) async fn run_ahead(
     propose: impl Future<Output = Result<Vec<Candidate>, Error>>,
 ) -> Result<FinishReason, Failed> {
     let parts = feed.parts().clone();
-    let call =
-        context.call(&synthesize.member, feed.messages(), parts, sampling(stage, 0, synthesize, context.material));
+    let at = At { stage, seat: 0 };
+    let sampling = sampling(stage, 0, synthesize, context.material);
+    let call = context.call(at, &synthesize.member, feed.messages(), parts, sampling);
     let call = in_form(context, Call { quoted_parts: feed.seats(), ..call });
-    let watcher = watcher(context, At { stage, seat: 0 }, synthesize);
+    let watcher = watcher(context, at, synthesize);
     let ahead = async {
         tokio::select! {
             biased;
@@ -124,7 +125,7 @@ pub(super) async fn run_ahead(
     match outcome {
         Some(outcome) if outcome.as_ref().map_or_else(|lost| lost.committed, |_| true) => {
             let quoted: Vec<_> = order.iter().map(|draft| (draft.stage, draft.seat)).collect();
-            conclude(context, At { stage, seat: 0 }, synthesize, &drafts, &quoted, outcome, started)
+            conclude(context, at, synthesize, &drafts, &quoted, outcome, started)
         }
         // Nothing was written: what went wrong may have to do with reading ahead.
         _ => in_order(context, stage, synthesize, &drafts, &order, 0, started).await,
@@ -146,7 +147,7 @@ async fn in_order(
     })?;
     let Prompt { messages, parts, quoted } = prompt;
     let sampling = sampling(stage, seat, synthesize, context.material);
-    let call = context.call(&synthesize.member, messages, Parts::whole(parts), sampling);
+    let call = context.call(at, &synthesize.member, messages, Parts::whole(parts), sampling);
     let call = in_form(context, call);
     let outcome = answer(context.nodes, &call, &context.policy, &watcher(context, at, synthesize)).await;
     conclude(context, at, synthesize, drafts, &quoted, outcome, started)

@@ -22,12 +22,19 @@ impl Topology {
             sampling,
             samples: Samples::ONE,
         };
+        // As a file would have it, for records.
+        let text = format!(
+            "[topologies.{model:?}]\ndeadline = \"{}s\"\n\n[[topologies.{model:?}.stages]]\nkind = \"synthesize\"\n\
+             member = {{ model = {model:?}, max_tokens = {MAX_TOKENS} }}\n",
+            DEADLINE.as_secs(),
+        );
         let (placement, overlap, sees) = (Placement::User, Overlap::Off, Sees::Drafts);
         Self {
             name: model.to_owned(),
             description: format!("{model} answers alone"),
             deadline: DEADLINE,
             stages: vec![Stage::Synthesize(Synthesize { member, placement, overlap, sees, window: None })],
+            text: text.into(),
         }
     }
 
@@ -35,5 +42,20 @@ impl Topology {
     pub fn always_synthesizes(&self) -> bool {
         let ends = |stage: &Stage| matches!(stage, Stage::Gate(Gate { then: Then::Stop, .. }));
         matches!(self.stages.last(), Some(Stage::Synthesize(_))) && !self.stages.iter().any(ends)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Known, from_toml},
+        *,
+    };
+
+    #[test]
+    fn a_model_alone_is_what_its_text_says() {
+        let alone = Topology::alone("m-1").recorded();
+        let read = from_toml(&alone.text, &Known::default()).unwrap();
+        assert_eq!(read.get("m-1").unwrap().recorded().sha256, alone.sha256);
     }
 }

@@ -11,6 +11,7 @@ use super::{
     reader::Reader,
     roles::Roles,
     section::{Section, string},
+    text::TextOf,
 };
 
 /// How long a run may take where the file does not say.
@@ -59,7 +60,8 @@ pub(super) fn read_over(base: Topologies, text: &str, known: &Known<'_>) -> Resu
         roles.read(&section);
     }
     let sections = root.section("topologies").map(|section| named(&section)).unwrap_or_default();
-    let reader = Reader::new(sections, &base, &roles, known);
+    let text = TextOf::new(text);
+    let reader = Reader::new(sections, &base, &roles, known, &text);
     let topologies = reader.read_all();
     let default = root.get("default_topology", |item| {
         let name = string(item)?;

@@ -22,6 +22,7 @@ mod show;
 mod stages;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -35,6 +36,8 @@ pub use quorum::{Quorum, Rounds, Samples};
 pub use roles::{BUILTIN_ROLES, Role};
 pub use sampling::{MaxTokens, OutOfRange, RepetitionPenalty, Sampling, Share, Temperature, TopK};
 pub use show::{describe, graph};
+
+use crate::records::{TopologyText, hex};
 
 /// The most stages of a topology.
 pub const MAX_STAGES: usize = 8;
@@ -55,6 +58,8 @@ pub struct Topology {
     description: String,
     deadline: Duration,
     stages: Vec<Stage>,
+    /// As it was written.
+    text: Arc<str>,
 }
 
 /// One step of a run, from candidates to candidates.
@@ -275,6 +280,12 @@ impl Topology {
     /// The stages in order; there is at least one.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
+    }
+
+    /// What records say of it. Two that have one digest do the same: it is of all that was understood, whatever the text.
+    pub(crate) fn recorded(&self) -> TopologyText {
+        let meaning = format!("{:?}{:?}{:?}", self.name, self.deadline, self.stages);
+        TopologyText { name: self.name.clone(), sha256: hex(&meaning), text: self.text.to_string() }
     }
 
     /// The names of the models that it asks, so that they can be fetched and started.

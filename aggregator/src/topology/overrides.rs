@@ -1,19 +1,25 @@
 //! A topology with other members, for one request.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Author, MAX_SEATS, Member, Propose, Quorum, Samples, Stage, Topology, quorum::ImpossibleQuorum};
 
 /// The most bytes of a model's name.
 const MAX_NAME_BYTES: usize = 256;
 
 /// What a request changes of a topology; what is empty stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Overrides {
     /// Models that draft, a seat each, in place of the members of every propose stage. Roles and sampling stay with the
     /// places: the first model takes those of the first member, and so on, from the start again where there are more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub proposers: Vec<String>,
     /// The model that writes the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub synthesizer: Option<String>,
     /// How many usable drafts are enough in every propose stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub quorum: Option<usize>,
 }
 

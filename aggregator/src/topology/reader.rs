@@ -14,6 +14,7 @@ use super::{
     roles::Roles,
     section::{Section, string},
     stages::{self, positive_span},
+    text::TextOf,
 };
 
 /// Reads the topologies of a file.
@@ -22,6 +23,7 @@ pub(super) struct Reader<'t, 'c> {
     base: &'c Topologies,
     roles: &'c Roles,
     known: &'c Known<'c>,
+    text: &'c TextOf,
     entries: BTreeMap<&'t str, Entry<'t>>,
 }
 
@@ -47,10 +49,11 @@ impl<'t, 'c> Reader<'t, 'c> {
         base: &'c Topologies,
         roles: &'c Roles,
         known: &'c Known<'c>,
+        text: &'c TextOf,
     ) -> Self {
         let entry = |section| Entry { section: Cell::new(Some(section)), state: RefCell::new(State::Unread) };
         let entries = sections.into_iter().map(|(name, section)| (name, entry(section))).collect();
-        Self { base, roles, known, entries }
+        Self { base, roles, known, text, entries }
     }
 
     /// Every name in the file, also of those that are wrong.
@@ -110,7 +113,8 @@ impl<'t, 'c> Reader<'t, 'c> {
         // Collected first so that a mistake in one stage does not hide those of the next.
         let stages: Vec<_> = entries.into_iter().enumerate().map(read).collect();
         let stages = stages.into_iter().collect::<Option<Vec<_>>>();
-        let topology = stages.map(|stages| Topology { name: name.to_owned(), description, deadline, stages });
+        let text = self.text.topology(name);
+        let topology = stages.map(|stages| Topology { name: name.to_owned(), description, deadline, stages, text });
         let topology = topology.filter(|topology| is_bounded(topology, &section));
         section.finish();
         topology

@@ -1,5 +1,6 @@
 //! How a member draws its tokens: values that carry their own rules.
 
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use thiserror::Error;
 
 /// A value outside what makes sense, with what would.
@@ -20,8 +21,14 @@ impl OutOfRange {
 macro_rules! ranged {
     ($(#[$doc:meta])* $name:ident($inner:ty), $allowed:literal, $is_ok:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
         pub struct $name($inner);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::try_new(<$inner>::deserialize(deserializer)?).map_err(D::Error::custom)
+            }
+        }
 
         impl $name {
             #[doc = concat!("Refuses what is not ", $allowed, ".")]
@@ -60,23 +67,32 @@ ranged! {
 }
 
 /// How tokens are drawn. What is unset takes the model's default.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sampling {
     /// The most tokens to write.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<MaxTokens>,
     /// 0 is greedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<Temperature>,
     /// Draw only from this many of the likeliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<TopK>,
     /// Draw only from the likeliest that hold this much of the mass.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<Share>,
     /// Draw only from tokens at least this likely, relative to the likeliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_p: Option<Share>,
     /// Against loops.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<RepetitionPenalty>,
     /// The same seed, prompt and build give the same text.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// The answer ends before the first of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
 }
 

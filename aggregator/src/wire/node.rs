@@ -6,8 +6,10 @@ use synod_proto::v1::{
 };
 
 use crate::{
-    members::{Call, Cut, Grammar, MemberEvent, TokenLogprob},
+    error::Error,
+    members::{Call, Cut, Given, Grammar, MemberEvent, TokenLogprob},
     prompts::{Message, Part},
+    records::{Piece, Prompt, Stretch, Times},
     topology::Sampling,
 };
 
@@ -22,6 +24,7 @@ pub(crate) fn start(call: &Call) -> GenerateRequest {
         top_logprobs: call.top_logprobs,
         grammar: call.grammar.as_ref().map(v1::Grammar::from),
         quoted_parts: super::small(call.quoted_parts),
+        record: call.record,
     };
     GenerateRequest { message: Some(generate_request::Message::Start(start)) }
 }
@@ -61,21 +64,49 @@ pub(crate) fn member_event(response: GenerateResponse, margins: &mut Margins) ->
         generate_response::Event::Accepted(accepted) => MemberEvent::Accepted {
             prompt_tokens: accepted.prompt_tokens,
             cuts: accepted.cuts.into_iter().map(Cut::from).collect(),
+            given: accepted.record.map(|record| Box::new(record.into())),
         },
         generate_response::Event::Delta(delta) => {
             margins.take(&delta.tokens);
             let tokens = super::small(delta.tokens.len());
+            let written = delta.tokens.iter().map(|token| (token.id, token.logprob)).collect();
             // Margins are weighed without the tokens' bytes, which nobody reads then.
             let spelled = delta.tokens.into_iter().filter(|token| !token.bytes.is_empty());
-            MemberEvent::Delta { tokens, text: delta.text, logprobs: spelled.map(TokenLogprob::from).collect() }
+            let logprobs = spelled.map(TokenLogprob::from).collect();
+            MemberEvent::Delta { tokens, text: delta.text, written, logprobs }
         }
         generate_response::Event::Finished(finished) => MemberEvent::Finished {
             finish_reason: finished.finish_reason().into(),
             usage: finished.usage.unwrap_or_default().into(),
             mean_logprob: finished.mean_logprob,
             margin: margins.mean(),
+            spent: finished.timings.map(Times::from).unwrap_or_default(),
         },
     })
+}
+
+impl From<v1::PromptRecord> for Given {
+    fn from(record: v1::PromptRecord) -> Self {
+        let v1::PromptRecord { stretches, model_sha256, template_sha256, build, sampling } = record;
+        let piece = |piece: v1::PromptPiece| Piece { text: piece.text, control: piece.control };
+        let stretch = |stretch: v1::PromptStretch| Stretch {
+            pieces: stretch.pieces.into_iter().map(piece).collect(),
+            tokens: stretch.tokens,
+            tokens_cut: stretch.tokens_cut,
+        };
+        let stretches = stretches.into_iter().map(stretch).collect();
+        // A node that says something impossible says nothing.
+        let sampling = sampling.unwrap_or_default().try_into().unwrap_or_default();
+        Self { prompt: Prompt { model_sha256, template_sha256, build, stretches }, sampling }
+    }
+}
+
+impl From<v1::GenerateTimings> for Times {
+    fn from(timings: v1::GenerateTimings) -> Self {
+        let v1::GenerateTimings { queue_ms, prefill_ms, decode_ms } = timings;
+        let (queue_ms, prefill_ms, decode_ms) = (Some(queue_ms), Some(prefill_ms), Some(decode_ms));
+        Self { queue_ms, prefill_ms, decode_ms, ..Self::default() }
+    }
 }
 
 impl From<&Message> for v1::Message {
@@ -105,6 +136,20 @@ impl From<&Grammar> for v1::Grammar {
             Grammar::Lark(source) => Kind::Lark(source.clone()),
         };
         Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::Grammar> for Grammar {
+    type Error = Error;
+
+    fn try_from(grammar: v1::Grammar) -> Result<Self, Error> {
+        match grammar.kind {
+            Some(Kind::Regex(source)) => Ok(Self::Regex(source)),
+            Some(Kind::JsonSchema(source)) => Ok(Self::JsonSchema(source)),
+            Some(Kind::JsonObject(_)) => Ok(Self::JsonObject),
+            Some(Kind::Lark(source)) => Ok(Self::Lark(source)),
+            None => Err(Error::invalid("the grammar is empty: leave it out for free text")),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use synod_proto::v1;
 use super::small;
 use crate::{
     error::Error,
-    runs::Question,
+    members::Grammar,
+    runs::{AnswerForm, Question},
     topology::{MaxTokens, OutOfRange, Overrides, RepetitionPenalty, Sampling, Share, Temperature, TopK},
 };
 
@@ -24,6 +25,8 @@ impl TryFrom<v1::AskRequest> for Question {
             sampling: request.sampling.unwrap_or_default().try_into()?,
             run_id: request.run_id,
             ignore_end: request.ignore_end,
+            keep_seeds: request.keep_seeds,
+            form: AnswerForm { grammar: request.grammar.map(Grammar::try_from).transpose()?, ..AnswerForm::default() },
             ..Self::default()
         })
     }
@@ -39,6 +42,8 @@ impl From<Question> for v1::AskRequest {
             sampling: Some((&question.sampling).into()),
             run_id: question.run_id,
             ignore_end: question.ignore_end,
+            keep_seeds: question.keep_seeds,
+            grammar: question.form.grammar.as_ref().map(Into::into),
         }
     }
 }
@@ -85,4 +90,22 @@ fn ranged<V, T>(
     judge: impl FnOnce(V) -> Result<T, OutOfRange>,
 ) -> Result<Option<T>, Error> {
     value.map(judge).transpose().map_err(|wrong| Error::invalid(format!("sampling.{name}: {wrong}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_keeps_its_grammar_on_the_wire() {
+        let lark = Grammar::Lark("start: /a+/".to_owned());
+        let schema = Grammar::JsonSchema("{}".to_owned());
+        for grammar in [Grammar::Regex("a+".to_owned()), schema, Grammar::JsonObject, lark] {
+            let form = AnswerForm { grammar: Some(grammar), top_logprobs: None };
+            let question = Question { form, keep_seeds: true, ..Question::new("Why?") };
+            assert_eq!(Question::try_from(v1::AskRequest::from(question.clone())).unwrap(), question);
+        }
+        let empty = v1::AskRequest { grammar: Some(v1::Grammar::default()), ..v1::AskRequest::default() };
+        assert!(Question::try_from(empty).unwrap_err().message.contains("leave it out for free text"));
+    }
 }

@@ -13,6 +13,7 @@ use synod_aggregator::{
     discovery::{Fixed, Transport},
     http::{Http, HttpLimits, KeyFile, Keys},
     prompts::Prompts,
+    records::{Settings, Texts},
     serve_both,
     topology::{Known, from_toml},
 };
@@ -52,6 +53,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) struct Web {
     pub(crate) address: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     pub(crate) node: ScriptedNode,
     pub(crate) keys: KeyFile,
     _folder: TempDir,
@@ -83,9 +85,16 @@ impl Web {
         let in_use = Keys::open(keys.clone(), with_keys).unwrap();
         let http = Http { listener, keys: in_use, origins: Vec::new(), tls: None, limits };
         let (stop, stopped) = oneshot::channel::<()>();
-        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let grpc = listener.local_addr().unwrap();
         let discovery = Box::new(Fixed::new(vec![node.address.to_string()]));
         let network = Network { discovery, transport: Transport::insecure() };
+        let records = Settings {
+            path: folder.path().join("records.sqlite"),
+            max_age: Duration::from_hours(24),
+            max_bytes: 1 << 30,
+            texts: Texts::Keep,
+        };
         let options = Options {
             nodes: Vec::new(),
             topologies: from_toml(TOPOLOGIES, &Known::default()).unwrap(),
@@ -95,12 +104,13 @@ impl Web {
                 drain: Duration::from_millis(200),
                 ..Limits::standard()
             },
+            records: Some(records),
         };
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(serve_both(grpc, Some(http), network, options, shutdown));
-        let web = Self { address, node, keys, _folder: folder, stop: Some(stop), serving };
+        let serving = tokio::spawn(serve_both(listener, Some(http), network, options, shutdown));
+        let web = Self { address, grpc, node, keys, _folder: folder, stop: Some(stop), serving };
         if !with_keys {
             web.until_hosted().await;
         }

@@ -1,7 +1,11 @@
 //! Keys: who is let in, to what, and what of others they see.
 
 use serde_json::{Value, json};
-use synod_aggregator::http::{HttpLimits, KeyRecord};
+use synod_aggregator::{
+    Client,
+    http::{HttpLimits, KeyRecord},
+    members::Grammar,
+};
 
 use super::fixture::{Web, ask, ask_with};
 
@@ -57,6 +61,23 @@ async fn a_tenant_sees_its_own_runs_and_no_others() {
     let headers = [("authorization", theirs.as_str())];
     let (there, nowhere) = (web.get(&path, &headers).await, web.get("/v1/runs/made-up", &headers).await);
     assert_eq!(there.body.replace(&run, "ID"), nowhere.body.replace("made-up", "ID"), "nothing tells that it is there");
+}
+
+#[tokio::test]
+async fn a_run_is_recorded_with_its_tenant_its_form_and_what_it_changed() {
+    let web = with_keys().await;
+    let mine = key(&web, |_| {});
+    until_known(&web, &mine).await;
+    let wishes = json!({"response_format": {"type": "json_object"}, "synod": {"proposers": ["a"]}});
+    let asked = web.post_with(CHAT, &[("authorization", &mine)], &ask_with("mixture", wishes)).await;
+    let mut client = Client::connect(&web.grpc.to_string()).await.unwrap();
+    let began = client.record(&asked.headers["x-request-id"]).await.unwrap().unwrap().began;
+    assert_eq!((began.question.tenant.as_str(), began.topology.name.as_str()), ("a", "mixture"));
+    assert_eq!(began.question.form.grammar, Some(Grammar::JsonObject));
+    assert_eq!(
+        (&began.question.overrides.proposers, &began.stages[0].models),
+        (&vec!["a".to_owned()], &vec!["a".to_owned()])
+    );
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ impl NodeService for Service {
             parts += 1;
         }
         let script = self.models.get(start.model.as_str()).ok_or_else(|| Status::not_found("no such model"))?;
-        let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: parts, cuts: Vec::new() });
+        let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: parts, ..GenerateAccepted::default() });
         let events = match script.clone() {
             Script::Refuse(status) => return Err(status),
             Script::Say(text) => {

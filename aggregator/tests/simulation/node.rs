@@ -181,7 +181,7 @@ impl Service {
 
 /// What a node does next in an answer.
 enum Step {
-    Event(Event),
+    Event(Box<Event>),
     /// All is said.
     Finish(FinishReason, u32),
     Fail,
@@ -199,11 +199,11 @@ fn script(act: Act, number: usize, rng: &mut StdRng) -> Vec<(Duration, Step)> {
         Act::Babble => 2000,
         _ => words,
     };
-    let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 10, cuts: Vec::new() });
-    let mut steps = vec![(begin, Step::Event(accepted))];
+    let accepted = Event::Accepted(GenerateAccepted { prompt_tokens: 10, ..GenerateAccepted::default() });
+    let mut steps = vec![(begin, Step::Event(Box::new(accepted)))];
     for word in 0..said {
         let word = if act == Act::Loop { 0 } else { word };
-        steps.push((pause, Step::Event(delta(format!("{MARK}{number}.{word} ")))));
+        steps.push((pause, Step::Event(Box::new(delta(format!("{MARK}{number}.{word} "))))));
     }
     steps.push(match act {
         Act::Hang | Act::Stall | Act::Babble => (pause, Step::Silence),
@@ -252,10 +252,10 @@ impl Open {
             Step::Silence => return None,
             Step::Fail => return Some(Err(Status::internal("broke off"))),
             Step::Event(event) => {
-                if matches!(event, Event::Delta(_)) {
+                if matches!(*event, Event::Delta(_)) {
                     call.last_wrote = Some(now());
                 }
-                event
+                *event
             }
             Step::Finish(finish_reason, completion_tokens) => {
                 call.is_whole = finish_reason == FinishReason::Stop;

@@ -4,6 +4,7 @@ use std::{error::Error as _, io, sync::Arc, thread};
 
 use minijinja::{ErrorKind, Value, context};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::gguf::GgufFile;
 
@@ -76,6 +77,13 @@ impl ChatTemplate {
     #[must_use]
     pub fn kind(&self) -> TemplateKind {
         if self.source.is_some() { TemplateKind::Chat } else { TemplateKind::Base }
+    }
+
+    /// The sha256 of the template's text, in hexadecimal; none for a base model, which has no template.
+    #[must_use]
+    pub fn sha256(&self) -> Option<String> {
+        let digest = |source: &String| Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.source.as_ref().map(digest)
     }
 
     /// The prompt for `messages`; with `add_generation_prompt`, up to where the model's own answer starts.

@@ -3,27 +3,22 @@
 mod record;
 mod view;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
 use futures::StreamExt;
 use synod_aggregator::{
-    Client, Error, ErrorCode, Question,
+    Client, Question,
     topology::{MaxTokens, Overrides, Sampling, Temperature},
 };
 
-use super::{Context, topology::named, up};
-use crate::cluster::{self, Cluster, NodeSpec};
+use super::{
+    Context,
+    reach::{Whom, connect, failure},
+};
 use crate::exit::{ExitCode, Failure};
-use crate::network;
-use crate::topologies;
 use record::Record;
 use view::View;
-
-/// How long the default port gets to answer before a cluster of our own is started.
-const PROBE: Duration = Duration::from_millis(300);
-const DEFAULT_PORT: u16 = 7600;
 
 const EXAMPLES: &str = "\
 With a running aggregator (--endpoint, SYNOD_ENDPOINT, or one on 127.0.0.1:7600) the question goes there; otherwise a \
@@ -82,8 +77,9 @@ pub(crate) struct Ask {
 pub(super) async fn run(ask: Ask, context: Context) -> Result<(), Failure> {
     let question = question(&ask)?;
     let view = View::new(context.output, ask.show, ask.json);
+    let whom = whom(&ask);
     let (mut client, cluster) = tokio::select! {
-        connected = Box::pin(connect(&ask, &view, &context)) => connected?,
+        connected = Box::pin(connect(&whom, |text| view.status(text), &context)) => connected?,
         () = context.interrupt.wait() => return Err(interrupted()),
     };
     let asked = tokio::select! {
@@ -125,47 +121,12 @@ fn question(ask: &Ask) -> Result<Question, Failure> {
     })
 }
 
+fn whom(ask: &Ask) -> Whom<'_> {
+    Whom { endpoint: ask.endpoint.as_deref(), topology: ask.topology.as_deref(), overrides: overrides(ask) }
+}
+
 fn overrides(ask: &Ask) -> Overrides {
     Overrides { proposers: ask.proposers.clone(), synthesizer: ask.synthesizer.clone(), quorum: ask.quorum }
-}
-
-/// To a running aggregator if there is one, else to one of our own.
-async fn connect(ask: &Ask, view: &View, context: &Context) -> Result<(Client, Option<Cluster>), Failure> {
-    if let Some(endpoint) = &ask.endpoint {
-        return Ok((reach(endpoint, context).await?, None));
-    }
-    // A configuration of one's own asks for a cluster of one's own.
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)).to_string();
-    if context.config_file.is_none()
-        && let Ok(Ok(client)) = tokio::time::timeout(PROBE, Client::connect(&default)).await
-    {
-        return Ok((client, None));
-    }
-    let config = context.layers().load()?;
-    let topologies = topologies::read(&config)?;
-    let topology = named(&topologies, ask.topology.as_deref())?.with(&overrides(ask));
-    let topology = topology.map_err(|wrong| Failure::new(ExitCode::Usage, wrong.to_string()))?;
-    let models = topology.models();
-    // Ports of the moment: the call disturbs nobody, and nobody disturbs it.
-    let specs: Vec<_> = up::nodes(&config, models.into_iter())
-        .into_iter()
-        .map(|spec| NodeSpec { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..spec })
-        .collect();
-    up::pull(&specs, context.store(&config)?, context).await?;
-    view.status("starting nodes");
-    let listener = cluster::bind((Ipv4Addr::LOCALHOST, 0).into(), "--endpoint").await?;
-    let cluster = Cluster::start(specs, config.aggregator.nodes.clone(), listener, topologies).await?;
-    let client = Client::connect(&cluster.aggregator.to_string()).await.map_err(failure)?;
-    Ok((client, Some(cluster)))
-}
-
-/// Connects to an aggregator, with the certificates of the configuration where there are some.
-async fn reach(endpoint: &str, context: &Context) -> Result<Client, Failure> {
-    let config = context.layers().load()?;
-    match network::tls(config.tls.as_ref())? {
-        Some(tls) if !endpoint.starts_with("http://") => Client::connect_tls(endpoint, &tls).await.map_err(failure),
-        _ => Client::connect(endpoint).await.map_err(failure),
-    }
 }
 
 /// Asks and shows what happens.
@@ -178,15 +139,6 @@ async fn answer(client: &mut Client, question: Question, view: &View) -> Result<
         record.take(event);
     }
     Ok(record)
-}
-
-fn failure(error: Error) -> Failure {
-    let code = match error.code {
-        ErrorCode::InvalidRequest | ErrorCode::PromptRefused | ErrorCode::TopologyNotFound => ExitCode::Usage,
-        ErrorCode::Unavailable => ExitCode::Unreachable,
-        _ => ExitCode::Failed,
-    };
-    Failure::new(code, error.message)
 }
 
 fn interrupted() -> Failure {

@@ -112,7 +112,7 @@ impl MoaBench {
         };
         up::pull(std::slice::from_ref(&spec), context.store(&config)?, &context).await?;
         let listener = cluster::bind((Ipv4Addr::LOCALHOST, 0).into(), "--endpoint").await?;
-        let cluster = Cluster::start(vec![spec], Vec::new(), listener, topologies).await?;
+        let cluster = Cluster::start(vec![spec], Vec::new(), listener, topologies, None).await?;
         let measured = tokio::select! {
             measured = Box::pin(self.measure(&cluster)) => measured,
             () = context.interrupt.wait() => Err(Failure::new(ExitCode::Interrupted, "interrupted")),
