@@ -71,44 +71,37 @@ impl Desk {
     }
 
     fn call(&self, request: &str, more: &[&str]) -> Value {
-        self.json(&[&["apis", "call", request, "--model", MODEL, "--execute", "--json"], more].concat())
+        self.json(&[&["apis", "call", request, "--model", MODEL, "--top-k", "2", "--execute", "--json"], more].concat())
     }
 }
 
 #[test]
-fn a_question_becomes_a_call_and_an_answer_and_can_be_taken_back() {
+fn a_question_becomes_a_call_that_was_agreed_to_and_an_answer_and_can_be_taken_back() {
     let notes = Notes::start();
-    let desk = Desk::new(&format!("[apis]\nnetworks = ['{}']\nreversible = 'auto'\n", notes.server()));
+    let desk = Desk::new(&format!("[apis]\nnetworks = ['{}']\n", notes.server()));
     let added = desk.json(&["apis", "add", &notes.description, "--name", "notes", "--json"]);
     assert_eq!(added["apis"], 5, "{added}");
 
-    let written = desk.call("Write down a new note with the text \"the milk is out\"", &[]);
-    assert_eq!(written["call"]["api"], "create_note", "{written}");
-    assert_eq!(written["outcomes"][0]["result"]["text"], "the milk is out", "{written}");
-    let listed = desk.call("List the notes", &[]);
-    assert_eq!(listed["call"]["api"], "list_notes", "{listed}");
-    assert!(listed["answer"].as_str().unwrap().contains("milk"), "{listed}");
-
-    let id = written["outcomes"][0]["id"].as_str().unwrap();
-    desk.json(&["apis", "undo", id, "--json"]);
-    let listed = desk.call("List the notes", &[]);
-    assert!(!listed["outcomes"][0]["result"].to_string().contains("milk"), "{listed}");
-    let again = desk.run(&["apis", "undo", id]);
-    assert_eq!(again.status.code(), Some(1), "{}", String::from_utf8_lossy(&again.stderr));
-}
-
-#[test]
-fn nothing_is_sent_that_was_not_agreed_to() {
-    let notes = Notes::start();
-    let desk = Desk::new(&format!("[apis]\nnetworks = ['{}']\n", notes.server()));
-    desk.json(&["apis", "add", &notes.description, "--name", "notes", "--json"]);
     let request = "Write down a new note with the text \"the milk is out\"";
-    let refused = desk.run(&["apis", "call", request, "--model", MODEL, "--execute"]);
+    let refused = desk.run(&["apis", "call", request, "--model", MODEL, "--top-k", "2", "--execute"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     let consent = said.split("--consent ").nth(1).unwrap().split_whitespace().next().unwrap();
-    let listed = desk.call("List the notes", &[]);
-    assert!(!listed["outcomes"][0]["result"].to_string().contains("milk"), "{listed}");
-    let sent = desk.call(request, &["--consent", consent]);
-    assert_eq!(sent["outcomes"][0]["succeeded"], true, "{sent}");
+    let written = desk.call(request, &["--consent", consent]);
+    assert_eq!(written["call"]["api"], "create_note", "{written}");
+    assert_eq!(written["outcomes"][0]["result"]["text"], "the milk is out", "{written}");
+
+    let listed = desk.call("List the notes that hold the word milk", &[]);
+    assert_eq!(listed["call"]["api"], "list_notes", "{listed}");
+    // The one that was agreed to, and not the one that was refused.
+    assert_eq!(listed["outcomes"][0]["result"].as_array().unwrap().len(), 1, "{listed}");
+    assert!(listed["answer"].as_str().is_some_and(|answer| !answer.is_empty()), "{listed}");
+
+    let id = written["outcomes"][0]["id"].as_str().unwrap();
+    let refused = desk.run(&["apis", "undo", id]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let consent = said.split("--consent ").nth(1).unwrap().split_whitespace().next().unwrap();
+    assert_eq!(desk.json(&["apis", "undo", id, "--consent", consent, "--json"])["succeeded"], true);
+    let again = desk.run(&["apis", "undo", id, "--consent", consent]);
+    assert_eq!(again.status.code(), Some(1), "{}", String::from_utf8_lossy(&again.stderr));
 }

@@ -121,11 +121,11 @@ async fn keys_made_on_the_command_line_open_the_door_and_revoked_ones_do_not() {
         ],
         "HTTP on ",
     );
-    let status = |key: &str| http_status(&aggregator.address, key.trim());
-    assert_eq!((status(&key).await, status("sk-synod-wrong").await), (200, 401));
+    let (address, key) = (aggregator.address.clone(), key.trim().to_owned());
+    assert_eq!((http_status(&address, &key).await, http_status(&address, "sk-synod-wrong").await), (200, 401));
     synod(&["keys", "revoke", listed.split(' ').next().unwrap()]);
     let began = Instant::now();
-    while status(&key).await != 401 {
+    while http_status(&address, &key).await != 401 {
         assert!(began.elapsed() < Duration::from_secs(10), "a revoked key still opens");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -12,12 +12,16 @@
 //! `cost` repeats the cards under other names until there are as many as asked for. Their passages are equal, so that each is
 //! embedded once; every card has rows of its own in the index, which are all compared.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement ends where it goes wrong")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement ends where it goes wrong"
+)]
 
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    io::Write,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -53,7 +57,7 @@ fn main() {
 }
 
 fn say(line: &str) {
-    writeln!(std::io::stdout(), "{line}").unwrap();
+    println!("{line}");
 }
 
 fn read(path: &str) -> Vec<Value> {

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_panel_is_read_as_others_write_it_and_anything_else_is_named() {
         let plugin = json!({"id": "fusion", "analysis_models": ["a", "b"], "model": "c"});
-        let read = fusion(&[plugin.clone()]).unwrap().unwrap();
+        let read = fusion(std::slice::from_ref(&plugin)).unwrap().unwrap();
         assert_eq!((read.analysis_models, read.model.as_deref()), (vec!["a".to_owned(), "b".to_owned()], Some("c")));
         assert!(fusion(&[json!({"id": "fusion", "enabled": false})]).unwrap().is_none());
         for (plugins, param) in [

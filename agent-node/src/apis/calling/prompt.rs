@@ -56,7 +56,7 @@ fn tokens(engine: &Engine, system: &str, before: &[ChatMessage], user: String) -
     let mut messages = vec![message("system", system)];
     messages.extend(rest);
     messages.push(message("user", user));
-    Ok(whole(&engine.template().render_pieces(&messages)?, engine.tokenizer()))
+    Ok(whole(engine.template().render_pieces(&messages)?, engine.tokenizer()).ids)
 }
 
 fn written(request: &str, documents: &[String], task: Task) -> Result<String, CallError> {

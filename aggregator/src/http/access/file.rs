@@ -205,7 +205,7 @@ mod tests {
         let (key, record) = KeyRecord::generate("team");
         assert!(key.starts_with("sk-synod-") && key.len() == 9 + 64, "{key}");
         file.add(record.clone()).unwrap();
-        assert_eq!(file.read().unwrap(), [record.clone()]);
+        assert_eq!(file.read().unwrap(), std::slice::from_ref(&record));
         assert_eq!(record.sha256, digest(&key));
         assert!(!fs::read_to_string(file.path()).unwrap().contains(&key[9..]));
         assert!(matches!(file.revoke("other"), Err(KeyFileError::NoKey { .. })));
