@@ -29,6 +29,8 @@ const IDLE: Duration = Duration::from_millis(20);
 const WATCHED: Duration = Duration::from_millis(500);
 /// Within which a node must have noticed.
 const NOTICE: Duration = Duration::from_millis(300);
+/// Processor time of the chunk that is under way, on a slow machine; to go on would take ten times as much.
+const CHUNK: Duration = Duration::from_secs(3);
 /// Calls that are given up half way.
 const GIVEN_UP: usize = 30;
 /// Before anything else is wrong.
@@ -157,7 +159,7 @@ async fn a_node_stops_computing_for_a_caller_that_vanished() {
     for (phase, caller) in all() {
         let (after, cost) = goes_on(phase, caller).await;
         println!("{phase:?}, {caller:?} killed: idle after {after:?}, which cost {cost:?} of processor time");
-        assert!(cost <= NOTICE, "{phase:?}, {caller:?} killed: it took {cost:?} of processor time more");
+        assert!(cost <= CHUNK, "{phase:?}, {caller:?} killed: it took {cost:?} of processor time more");
     }
 }
 

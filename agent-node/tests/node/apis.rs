@@ -11,7 +11,7 @@ use synod_models::{
 use synod_proto::v1::{CallApiRequest, CallApiResponse, Message, Retriever, SearchApisRequest};
 use tonic::Code;
 
-use crate::fixture::{CHAT, EMBEDDING, Node, host, turn};
+use crate::fixture::{CALLER, EMBEDDING, Node, caller, host};
 
 fn library(dir: &std::path::Path) -> Arc<Library> {
     let load = || {
@@ -62,13 +62,13 @@ async fn publish(dir: &std::path::Path, function: &Value) {
 
 async fn call(node: &Node, request: &str) -> CallApiResponse {
     let messages = vec![Message { role: "user".to_owned(), content: request.to_owned() }];
-    let request = CallApiRequest { model: CHAT.to_owned(), messages, ..Default::default() };
+    let request = CallApiRequest { model: CALLER.to_owned(), messages, ..Default::default() };
     node.client().call_api(request).await.unwrap().into_inner()
 }
 
 #[tokio::test]
 async fn calls_follow_the_catalogue_as_it_changes() {
-    let (host, _turn, dir) = (host().await, turn().await, tempfile::tempdir().unwrap());
+    let (host, dir) = (caller().await, tempfile::tempdir().unwrap());
     let apis = library(dir.path());
     let node = Node::start(host, |options| options.apis = Some(apis)).await;
     let request = "What is the weather in Oslo right now?";

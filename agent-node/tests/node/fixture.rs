@@ -22,6 +22,7 @@ use tokio::{
 use tonic::transport::Channel;
 
 pub(crate) const CHAT: &str = "smollm2-135m-instruct";
+pub(crate) const CALLER: &str = "qwen2.5-coder-0.5b-instruct";
 pub(crate) const EMBEDDING: &str = "all-minilm-l6-v2";
 pub(crate) const CONTEXT: usize = 512;
 pub(crate) const MAX_RUNNING: usize = 2;
@@ -31,6 +32,12 @@ pub(crate) const MAX_QUEUED: usize = 2;
 pub(crate) async fn host() -> Arc<Host> {
     static HOST: OnceLock<Arc<Host>> = OnceLock::new();
     let load = || Arc::clone(HOST.get_or_init(|| Arc::new(load())));
+    tokio::task::spawn_blocking(load).await.unwrap()
+}
+
+/// One more host, with a model that is good enough to call APIs.
+pub(crate) async fn caller() -> Arc<Host> {
+    let load = || Arc::new(load_models(&[(CALLER, Kind::Chat)], 2048));
     tokio::task::spawn_blocking(load).await.unwrap()
 }
 
@@ -44,19 +51,20 @@ pub(crate) async fn turn() -> Turn {
 }
 
 fn load() -> Host {
+    load_models(&[(CHAT, Kind::Chat), (EMBEDDING, Kind::Embedding)], CONTEXT)
+}
+
+fn load_models(models: &[(&str, Kind)], context_length: usize) -> Host {
     let store = Store::open().unwrap();
-    let weights = |name| store.pull(name, &Silent, &CancelToken::new()).unwrap().weights().to_owned();
-    let embedding = weights(EMBEDDING).parent().unwrap().to_owned();
-    let spec = |name: &str, kind, path| ModelSpec { name: name.to_owned(), sha256: "0".repeat(64), kind, path };
-    let specs = vec![spec(CHAT, Kind::Chat, weights(CHAT)), spec(EMBEDDING, Kind::Embedding, embedding)];
-    let engine = EngineOptions {
-        max_running: MAX_RUNNING,
-        max_queued: MAX_QUEUED,
-        context_length: CONTEXT,
-        ..EngineOptions::standard()
+    let spec = |&(name, kind): &(&str, Kind)| {
+        let weights = store.pull(name, &Silent, &CancelToken::new()).unwrap().weights().to_owned();
+        let path = if kind == Kind::Embedding { weights.parent().unwrap().to_owned() } else { weights };
+        ModelSpec { name: name.to_owned(), sha256: "0".repeat(64), kind, path }
     };
+    let engine =
+        EngineOptions { max_running: MAX_RUNNING, max_queued: MAX_QUEUED, context_length, ..EngineOptions::standard() };
     let limits = ModelLimits { threads: 0, engine, max_running_embeds: 1, max_queued_embeds: 2 };
-    Host::load(specs, &limits, |_| {}).unwrap()
+    Host::load(models.iter().map(spec).collect(), &limits, |_| {}).unwrap()
 }
 
 /// A running node.

@@ -25,7 +25,7 @@ impl Topology {
         // As a file would have it, for records.
         let text = format!(
             "[topologies.{model:?}]\ndeadline = \"{}s\"\n\n[[topologies.{model:?}.stages]]\nkind = \"synthesize\"\n\
-             member = {{ model = {model:?}, max_tokens = {MAX_TOKENS} }}\n",
+             overlap = \"off\"\nmember = {{ model = {model:?}, max_tokens = {MAX_TOKENS} }}\n",
             DEADLINE.as_secs(),
         );
         let (placement, overlap, sees) = (Placement::User, Overlap::Off, Sees::Drafts);

@@ -9,38 +9,19 @@ const LATEST: f32 = 0.2;
 /// Guessing must promise at least this much.
 const WORTH: f32 = 1.05;
 
-/// Rows of a step at the most, and however slow the machine is.
-const STEP_ROWS: usize = 256;
-const FEWEST_STEP_ROWS: usize = 64;
-/// What a step with a prompt's chunk should take at the most: who writes waits for it, and who has gone away is noticed
-/// after it.
-const STEP_SECONDS: f32 = 0.2;
-
 /// Times of steps by their rows, as measured.
 #[derive(Debug, Default)]
 pub(super) struct StepTimes {
     seconds: [Option<f32>; MOST_ROWS + 1],
-    /// Seconds for each row of a prompt's chunk.
-    chunk_row: Option<f32>,
 }
 
 impl StepTimes {
     /// A step of `rows` rows took so long.
     pub(super) fn measured(&mut self, rows: usize, seconds: f32) {
-        if rows >= FEWEST_STEP_ROWS {
-            let row = seconds / rows as f32;
-            self.chunk_row = Some(self.chunk_row.map_or(row, |known| known + (row - known) * LATEST));
-        }
         if let Some(known) = self.seconds.get_mut(rows) {
             // A step that the machine was busy elsewhere in says little.
             *known = Some(known.map_or(seconds, |known| known + (seconds.min(known * 2.0) - known) * LATEST));
         }
-    }
-
-    /// How many rows a step may have: as many as take a fifth of a second, in whole tiles of a chunk.
-    pub(super) fn step_rows(&self) -> usize {
-        let rows = self.chunk_row.map_or(STEP_ROWS, |row| (STEP_SECONDS / row) as usize);
-        (rows / FEWEST_STEP_ROWS * FEWEST_STEP_ROWS).clamp(FEWEST_STEP_ROWS, STEP_ROWS)
     }
 
     /// What a step of `rows` rows is expected to take.
@@ -99,22 +80,6 @@ mod tests {
         let lengths = cheap.worth_trying(2, &[(8, 0.9), (8, 0.05)]);
         assert!(lengths[0] > 4 && lengths[1] == 0, "{lengths:?}");
         assert_eq!(cheap.worth_trying(16, &[(8, 0.95)]), [0]);
-    }
-
-    #[test]
-    fn a_slow_machine_reads_in_smaller_chunks() {
-        let mut times = StepTimes::default();
-        assert_eq!(times.step_rows(), 256);
-        times.measured(256, 0.05);
-        assert_eq!(times.step_rows(), 256);
-        for _ in 0..50 {
-            times.measured(256, 0.4);
-        }
-        assert_eq!(times.step_rows(), 128);
-        for _ in 0..50 {
-            times.measured(64, 5.0);
-        }
-        assert_eq!(times.step_rows(), 64);
     }
 
     #[test]

@@ -20,6 +20,8 @@ use super::{
     sequence::Running,
 };
 
+/// Rows of a step at the most.
+const STEP_ROWS: usize = 256;
 /// Tokens that are worth waiting for another sequence to compute.
 const WORTH_WAITING: usize = 16;
 
@@ -73,8 +75,7 @@ impl Scheduler {
             self.grant(index);
         }
         let mut plan = Plan::default();
-        let most = self.times.step_rows();
-        let mut left = most;
+        let mut left = STEP_ROWS;
         for index in 0..self.running.len() {
             if self.running[index].is_decoding() && left > 0 {
                 let rows = self.running[index].computable(self.limits.context_length).min(left);
@@ -82,7 +83,7 @@ impl Scheduler {
                 plan.shares.push(Share { index, rows, guess: Guess::default() });
             }
         }
-        let rows = most - left;
+        let rows = STEP_ROWS - left;
         if rows < MOST_ROWS {
             left -= self.guess(&mut plan, rows);
         }

@@ -1,7 +1,7 @@
 //! Two scores of every document as one, and the best of them.
 
-/// What words count beside meaning. Chosen on APIBench's TorchHub questions, held out on its HuggingFace questions
-/// (`docs/apis.md`); reciprocal ranks (Cormack et al. 2009) did worse on both.
+/// What words count beside meaning. Chosen on APIBench's TorchHub questions, where reciprocal ranks (Cormack et al. 2009) did
+/// worse.
 const WORDS: f32 = 0.2;
 
 /// By how many standard deviations each document stands out, in meaning and in words.
