@@ -10,8 +10,8 @@ use crate::{
         Library, Retriever,
         calling::{Answered, CallError, CallOptions, Choice, Decision, Retrieval, answer, render},
     },
-    embed::EmbedQueue,
     host::wire,
+    queue::RequestQueue,
     request::Order,
     service::ServiceLimits,
     status::NodeError,
@@ -28,12 +28,12 @@ const MAX_CALLS: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
     library: Option<Arc<Library>>,
-    queue: EmbedQueue,
+    queue: RequestQueue,
 }
 
 impl Calls {
     pub(crate) fn new(library: Option<Arc<Library>>) -> Self {
-        Self { library, queue: EmbedQueue::new(MAX_RUNNING, MAX_QUEUED) }
+        Self { library, queue: RequestQueue::new(MAX_RUNNING, MAX_QUEUED) }
     }
 
     /// Waits for a turn and calls on a thread of its own.

@@ -15,7 +15,7 @@ use synod_models::{
 use synod_proto::v1;
 
 use crate::{
-    embed::EmbedQueue,
+    queue::RequestQueue,
     request::settled_sampling,
     speed::Speed,
     status::{NodeError, shorten},
@@ -204,7 +204,7 @@ enum Model {
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     pub(crate) embedder: Arc<Embedder>,
-    pub(crate) queue: EmbedQueue,
+    pub(crate) queue: RequestQueue,
 }
 
 impl Hosted {
@@ -217,7 +217,7 @@ impl Hosted {
             }
             Kind::Embedding => {
                 let embedder = Embedder::load(&path).map_err(|source| HostError::LoadEmbedder { name, source })?;
-                let queue = EmbedQueue::new(limits.max_running_embeds, limits.max_queued_embeds);
+                let queue = RequestQueue::new(limits.max_running_embeds, limits.max_queued_embeds);
                 Model::Encoder(Encoder { embedder: Arc::new(embedder), queue })
             }
         };

@@ -9,6 +9,7 @@ mod embed;
 mod generate;
 mod host;
 mod prompt;
+mod queue;
 #[cfg(feature = "etcd")]
 mod register;
 mod request;

@@ -6,7 +6,7 @@ use synod_proto::v1;
 
 use crate::{
     apis::{Hit, Indexed, Library, Retriever},
-    embed::EmbedQueue,
+    queue::RequestQueue,
     service::ServiceLimits,
     status::NodeError,
 };
@@ -21,12 +21,12 @@ const MAX_K: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
     library: Option<Arc<Library>>,
-    queue: EmbedQueue,
+    queue: RequestQueue,
 }
 
 impl Search {
     pub(crate) fn new(library: Option<Arc<Library>>) -> Self {
-        Self { library, queue: EmbedQueue::new(MAX_RUNNING, MAX_QUEUED) }
+        Self { library, queue: RequestQueue::new(MAX_RUNNING, MAX_QUEUED) }
     }
 
     /// Waits for a turn and searches on a thread of its own.

@@ -28,7 +28,7 @@ pub(crate) enum NodeError {
     #[error("{field}: {reason}")]
     Invalid { field: &'static str, reason: String },
     #[error("{running} requests of this kind run and {queued} wait, which is all that may: try again in a moment")]
-    EmbedQueueFull { running: usize, queued: usize },
+    RequestQueueFull { running: usize, queued: usize },
     #[error("this node is shutting down: ask another")]
     Draining,
     #[error("the deadline passed while {0}")]
@@ -65,7 +65,7 @@ impl NodeError {
             Self::UnknownModel { .. } => Code::NotFound,
             Self::Invalid { .. } | Self::Part(PartError::Unfinished) => Code::InvalidArgument,
             Self::Part(PartError::Unstable) => Code::Aborted,
-            Self::EmbedQueueFull { .. } => Code::ResourceExhausted,
+            Self::RequestQueueFull { .. } => Code::ResourceExhausted,
             Self::Draining => Code::Unavailable,
             Self::DeadlineExceeded(_) => Code::DeadlineExceeded,
             Self::Engine(error) => match error {
@@ -98,7 +98,7 @@ impl NodeError {
             Self::UnknownModel { .. } => "UNKNOWN_MODEL",
             Self::Invalid { .. } | Self::Part(PartError::Unfinished) => "INVALID_REQUEST",
             Self::Part(PartError::Unstable) => "PIECES_DIFFER",
-            Self::EmbedQueueFull { .. } | Self::Engine(EngineError::QueueFull { .. }) => "QUEUE_FULL",
+            Self::RequestQueueFull { .. } | Self::Engine(EngineError::QueueFull { .. }) => "QUEUE_FULL",
             Self::Engine(EngineError::NoMemory) => "NO_MEMORY",
             Self::Draining => "DRAINING",
             Self::DeadlineExceeded(_) => "DEADLINE_EXCEEDED",
@@ -237,7 +237,7 @@ mod tests {
         let details = check(error, Code::ResourceExhausted, "QUEUE_FULL", message);
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
         let message = "1 requests of this kind run and 8 wait, which is all that may: try again in a moment";
-        let error = NodeError::EmbedQueueFull { running: 1, queued: 8 };
+        let error = NodeError::RequestQueueFull { running: 1, queued: 8 };
         let details = check(error, Code::ResourceExhausted, "QUEUE_FULL", message);
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
     }

@@ -2,18 +2,14 @@
 // clippy.toml allows these in tests, but does not see helpers of integration tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use serde_json::{Value, json};
 use synod_lenient::{Kind, Unread, tolerant, yaml as read};
 
 #[track_caller]
 fn check(text: &str, value: &Value, kinds: &[Kind]) {
-    let read = read(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let mut found: Vec<Kind> = read.notes.iter().map(|note| note.kind).collect();
-    let mut kinds = kinds.to_vec();
-    found.sort();
-    kinds.sort();
-    assert_eq!(&read.value, value, "{text}");
-    assert_eq!(found, kinds, "{text}");
+    support::check(read, text, value, kinds);
 }
 
 #[test]

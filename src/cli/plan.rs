@@ -13,7 +13,7 @@ use synod_models::{
 };
 
 use super::{Context, models::open};
-use crate::exit::{ExitCode, Failure};
+use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,10 +105,10 @@ pub(super) async fn run(plan: Plan, context: Context) -> Result<(), Failure> {
 
 fn make(plan: &Plan, store: &Store, context: &Context) -> Result<(), Failure> {
     let file = match (&plan.file, &plan.model) {
-        (Some(path), _) => GgufFile::open(path).map_err(unusable)?,
+        (Some(path), _) => GgufFile::open(path).map_err(open::unusable)?,
         (None, name) => open::file(store, name.as_deref().unwrap_or_default(), context)?,
     };
-    let footprint = Footprint::of(&file).map_err(unusable)?;
+    let footprint = Footprint::of(&file).map_err(open::unusable)?;
     let planned = planned(plan, &file, &footprint)?;
     if plan.json { context.output.json(&planned) } else { context.output.text(&planned.to_string()) }
 }
@@ -118,12 +118,12 @@ fn planned(plan: &Plan, file: &GgufFile, footprint: &Footprint) -> Result<Planne
     let memory = footprint.memory(length, sequences);
     let room = plan.memory.unwrap_or_else(available);
     let compute = Compute::new(plan.threads);
-    let machine = Machine::measure(compute.team(), footprint, length, sequences).map_err(unusable)?;
+    let machine = Machine::measure(compute.team(), footprint, length, sequences).map_err(open::unusable)?;
     let Forecast { prefill, decode, batched_decode } = machine.forecast(footprint, sequences);
     let Memory { weights, cache, activations, overhead } = memory;
     Ok(Planned {
         model: plan.model.clone().unwrap_or_else(|| plan.file.iter().map(|file| file.display().to_string()).collect()),
-        architecture: file.architecture().map_err(unusable)?.to_owned(),
+        architecture: file.architecture().map_err(open::unusable)?.to_owned(),
         parameters: footprint.parameters,
         context: length,
         sequences,
@@ -232,10 +232,6 @@ fn available() -> u64 {
     let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kibibytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kibibytes.map_or(u64::MAX, |kibibytes| kibibytes * 1024)
-}
-
-fn unusable(error: impl std::error::Error) -> Failure {
-    Failure::new(ExitCode::Failed, crate::exit::with_causes(&error))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod responses;
 mod routes;
 mod runs;
 mod server;
+mod sse;
 mod tools;
 
 use std::sync::Arc;

@@ -25,5 +25,6 @@ pub use device::{Device, DeviceError};
 pub use error::EngineError;
 pub use handle::{Engine, EngineLoad, EngineOptions, Events, LoadError, ModelInfo, PromptWriter, Sequence};
 pub use likelihood::Likelihood;
+pub(crate) use plan::STEP_ROWS;
 pub use request::{Event, FinishReason, Finished, Sampling, SequenceOptions, TokenEvent};
 pub use turn::Compute;

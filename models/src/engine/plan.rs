@@ -21,7 +21,7 @@ use super::{
 };
 
 /// Rows of a step at the most.
-const STEP_ROWS: usize = 256;
+pub(crate) const STEP_ROWS: usize = 256;
 /// Tokens that are worth waiting for another sequence to compute.
 const WORTH_WAITING: usize = 16;
 

@@ -4,12 +4,11 @@ use synod_kernels::{BLOCK_TOKENS, Format, KvShape};
 
 use crate::{
     arch::Config,
+    engine::STEP_ROWS,
     gguf::GgufFile,
     nn::{WeightError, packed_format},
 };
 
-/// Rows of a step at the most, as the engine plans them.
-const STEP_ROWS: u64 = 256;
 /// The program, its threads and what it has loaded, in bytes.
 const PROGRAM: u64 = 24 << 20;
 /// What the tokenizer keeps of a token: its text twice, its merge and their tables.
@@ -166,7 +165,7 @@ impl Footprint {
         Memory {
             weights: self.weights(),
             cache: (blocks * self.kv_shape().block_bytes()) as u64,
-            activations: (STEP_ROWS * row as u64 + (sequences * vocabulary) as u64) * 4,
+            activations: ((STEP_ROWS * row + sequences * vocabulary) * 4) as u64,
             overhead: PROGRAM + vocabulary as u64 * VOCABULARY_ENTRY,
         }
     }

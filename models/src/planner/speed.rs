@@ -10,14 +10,12 @@ use synod_kernels::{
 };
 
 use super::{Footprint, Matrix};
-use crate::nn::WeightError;
+use crate::{engine::STEP_ROWS as CHUNK, nn::WeightError};
 
 /// Bytes of the weights that a rate is measured on: more than caches hold, as a model is.
 const MEASURED_BYTES: usize = 48 << 20;
 /// Inputs of the measured matrices.
 const COLUMNS: usize = 2048;
-/// Rows of a prompt's chunk that are multiplied together.
-const CHUNK: usize = 256;
 /// Times that something is measured; the best counts.
 const ROUNDS: usize = 3;
 /// Phases of a layer that threads meet in: norm, qkv, rope, attention, output, norm, gated, down.

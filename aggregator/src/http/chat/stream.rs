@@ -1,12 +1,8 @@
 //! A completion in chunks, as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use axum::response::{
-    IntoResponse, Response,
-    sse::{Event as Sse, KeepAlive},
-};
-use futures::{StreamExt, stream};
+use axum::response::{Response, sse::Event as Sse};
 use serde_json::{Value, json};
 
 use super::{Head, usage};
@@ -14,6 +10,7 @@ use crate::{
     http::{
         answers::Answers,
         choice::{Choice, End, Step},
+        sse::{self, Telling},
     },
     members::TokenLogprob,
 };
@@ -32,16 +29,10 @@ struct Streaming {
 pub(super) fn respond(head: Head, answers: Answers, include_usage: bool, keep_alive: Duration) -> Response {
     let choices = head.begun();
     let streaming = Streaming { head, answers, choices, include_usage, begun: false, ended: false };
-    let events = stream::unfold(streaming, |mut streaming| async move {
-        let events = streaming.next().await?;
-        Some((stream::iter(events.into_iter().map(Ok::<_, Infallible>)), streaming))
-    });
-    let keep_alive = KeepAlive::new().interval(keep_alive).text("keep-alive");
-    axum::response::sse::Sse::new(events.flatten()).keep_alive(keep_alive).into_response()
+    sse::respond(streaming, keep_alive)
 }
 
-impl Streaming {
-    /// What goes out next; none after the end.
+impl Telling for Streaming {
     async fn next(&mut self) -> Option<Vec<Sse>> {
         if self.ended {
             return None;
@@ -71,7 +62,9 @@ impl Streaming {
             }
         }
     }
+}
 
+impl Streaming {
     fn chunks(&self, at: usize, step: Step) -> Vec<Value> {
         match step {
             Step::Nothing => Vec::new(),

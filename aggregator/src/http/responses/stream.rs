@@ -1,12 +1,8 @@
 //! A response as typed events, each with its number.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use axum::response::{
-    IntoResponse, Response,
-    sse::{Event as Sse, KeepAlive},
-};
-use futures::{StreamExt, stream};
+use axum::response::{Response, sse::Event as Sse};
 use serde_json::{Value, json};
 
 use super::output::Output;
@@ -14,6 +10,7 @@ use crate::http::{
     answers::Answers,
     choice::{Choice, End, Step},
     error::ApiError,
+    sse::{self, Telling},
 };
 
 /// A response under way.
@@ -32,16 +29,10 @@ struct Streaming {
 pub(super) fn respond(output: Output, choice: Choice, answers: Answers, keep_alive: Duration) -> Response {
     let (begun, ended, speaking, next_number, pending) = (false, false, false, 0, Vec::new());
     let streaming = Streaming { output, choice, answers, begun, ended, speaking, next_number, pending };
-    let events = stream::unfold(streaming, |mut streaming| async move {
-        let events = streaming.next().await?;
-        Some((stream::iter(events.into_iter().map(Ok::<_, Infallible>)), streaming))
-    });
-    let keep_alive = KeepAlive::new().interval(keep_alive).text("keep-alive");
-    axum::response::sse::Sse::new(events.flatten()).keep_alive(keep_alive).into_response()
+    sse::respond(streaming, keep_alive)
 }
 
-impl Streaming {
-    /// What goes out next; none after the end.
+impl Telling for Streaming {
     async fn next(&mut self) -> Option<Vec<Sse>> {
         if self.ended {
             return None;
@@ -76,7 +67,9 @@ impl Streaming {
         }
         Some(self.flush())
     }
+}
 
+impl Streaming {
     fn words(&mut self, text: &str) {
         if !std::mem::replace(&mut self.speaking, true) {
             let item = self.output.message();
