@@ -1,6 +1,6 @@
 //! Records: what was asked, what each model was given, to the token, and what came of it.
 //!
-//! A run tells the [`Recorder`] when it begins and ends, and [`Recorded`] nodes tell it of each call. What it is told goes
+//! A run tells the [`Recorder`] when it begins and ends, and `Recorded` nodes tell it of each call. What it is told goes
 //! through a bounded queue to a thread that alone writes the file: where that is slow or its disk is full, records are
 //! dropped and counted, and no run is any the wiser. [`Reader`] reads the file, whoever writes it.
 

@@ -1,9 +1,9 @@
 //! Retrieval-aware calling: from a request and the documents that were found for it to a call that cannot be outside of
 //! them.
 //!
-//! The choice of an API is made first ([`choose`]), or written by the model itself; then a call is written under a grammar
-//! that is built from the chosen APIs' schemas ([`schema`]), read back and checked against the schemas themselves
-//! ([`answer`]). A call that was cut short or is wrong is an error, never half a call.
+//! The choice of an API is made first (`choose`), or written by the model itself; then a call is written under a grammar
+//! that is built from the chosen APIs' schemas (`schema`), read back and checked against the schemas themselves
+//! (`answer`). A call that was cut short or is wrong is an error, never half a call.
 
 mod answer;
 mod choose;
