@@ -7,7 +7,7 @@ use synod_aggregator::ErrorCode;
 use crate::support::MODEL;
 
 /// Of every run.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(12);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(24);
 
 /// The model of the member at fault, where a script plays it.
 pub(crate) const LIAR: &str = "liar";

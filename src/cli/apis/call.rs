@@ -106,10 +106,10 @@ pub(super) async fn run(
             Ok((engine, answered.map_err(open::unusable)?))
         })
         .await?;
-    let home = config.apis.executor(context.store(config)?.home(), command.allow_irreversible);
     let mut printed = Printed::of(&answered);
     if command.execute {
-        carry_out(&command, &answered, &mut printed, home, context).await?;
+        let executor = super::executor(config, &context.store(config)?, command.allow_irreversible)?;
+        carry_out(&command, &answered, &mut printed, &executor, context).await?;
         tell(&command, engine, &mut printed, context).await?;
     }
     if command.json { context.output.json(&printed) } else { context.output.text(&said(&answered, &printed)) }
@@ -134,11 +134,10 @@ async fn carry_out(
     command: &CallCommand,
     answered: &Answered,
     printed: &mut Printed,
-    config: execute::ExecutorConfig,
+    executor: &execute::Executor,
     context: &Context,
 ) -> Result<(), Failure> {
     let Decision::Calls(calls) = &answered.outcome.decision else { return Ok(()) };
-    let executor = execute::Executor::new(config).map_err(undo::failure)?;
     for call in calls {
         let Some(hit) = answered.retrieved.iter().find(|hit| hit.api.name == call.api) else { continue };
         let preview = executor.preview(&hit.api, call).map_err(undo::failure)?;
