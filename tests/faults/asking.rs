@@ -6,10 +6,12 @@ use futures::StreamExt;
 use synod_aggregator::{Client, Error, Question, events::Event};
 use tokio::time::timeout;
 
+use crate::cell::DEADLINE;
+
 /// What a run may take beyond its deadline until its caller knows how it ended.
 const SLACK: Duration = Duration::from_millis(250);
 /// Nobody waits longer than this for a run that hangs.
-const HANG: Duration = Duration::from_secs(20);
+const HANG: Duration = DEADLINE.saturating_add(Duration::from_secs(10));
 
 /// All of a run, up to its end.
 #[derive(Default)]
