@@ -1,6 +1,8 @@
 //! A layer's input as int8: quantised once, used by every matrix that reads it.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 use crate::{format::BLOCK, tile::tile_at};
@@ -182,6 +184,9 @@ pub(crate) fn quantize(isa: crate::Isa, values: &[f32], row: &mut ActivationRow<
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a tier is only chosen where the machine has it.
         crate::Isa::Avx512Vnni => unsafe { avx512::quantize(values, row) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        crate::Isa::AvxVnni | crate::Isa::Avx2 => unsafe { avx2::quantize(values, row) },
         _ => row.quantize(values),
     }
 }
@@ -193,6 +198,9 @@ pub(crate) fn quantize_scaled(isa: crate::Isa, x: &[f32], scale: f32, weight: &[
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a tier is only chosen where the machine has it.
         crate::Isa::Avx512Vnni => unsafe { avx512::quantize_scaled(x, scale, weight, row) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        crate::Isa::AvxVnni | crate::Isa::Avx2 => unsafe { avx2::quantize_scaled(x, scale, weight, row) },
         _ => row.quantize_scaled(x, scale, weight),
     }
 }

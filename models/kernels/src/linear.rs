@@ -134,7 +134,8 @@ fn over_panels<'a, const EACH: usize>(
     panels: &(dyn Fn(usize) -> [Panel<'a>; EACH] + Sync),
     write: &Writer<'_, EACH>,
 ) {
-    let unpack = x.rows() >= UNPACK_ROWS && panels(0).iter().all(|panel| tile::unpacking_pays(panel.format));
+    let unpack =
+        x.rows() >= UNPACK_ROWS && panels(0).iter().all(|panel| tile::unpacking_pays(team.isa(), panel.format));
     let blocks = x.columns() / BLOCK;
     let bytes = match unpack {
         true => EACH * blocks * size_of::<Unpacked>(),

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use half::f16;
 
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{Seen, plain, softmax::DEPTH};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 use crate::{Isa, elementwise::by_tier, kv::BLOCK_TOKENS};
 
 /// Calls `$kernel` compiled for the number of queries, 1 to 6.
@@ -103,6 +103,9 @@ pub(super) fn widen(isa: Isa, from: Source<'_>, lines: Range<usize>, width: usiz
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the tier is only chosen where the machine has it.
         Isa::Avx512Vnni => unsafe { avx512::widen(from, lines, width, to) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::widen(from, lines, width, to) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Isa::Neon => unsafe { neon::widen(from, lines, width, to) },
@@ -124,6 +127,9 @@ pub(super) fn score(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx512Vnni => unsafe { avx512::score(queries, head_dim, keys, depth, scores) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::score(queries, head_dim, keys, depth, scores) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Isa::Neon => unsafe { neon::score(queries, head_dim, keys, depth, scores) },
@@ -171,6 +177,9 @@ pub(super) fn weigh(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx512Vnni => unsafe { avx512::weigh(weights, shrink, values, tokens, outputs, head_dim, width) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::weigh(weights, shrink, values, tokens, outputs, head_dim, width) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as above.
         Isa::Neon => unsafe { neon::weigh(weights, shrink, values, tokens, outputs, head_dim, width) },

@@ -5,6 +5,8 @@
 //! widened once for all of them. Long contexts are cut into spans that threads take side by side (Flash-Decoding).
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod batch;
 mod division;

@@ -1,4 +1,4 @@
-//! The plain twin, which the narrower tiers compile to their own registers.
+//! The plain twin that the tiers are held against; those without a loop of their own compile it to their registers.
 
 use std::ops::Range;
 

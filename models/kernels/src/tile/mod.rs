@@ -111,22 +111,30 @@ pub(crate) fn multiply(isa: Isa, panel: Panel<'_>, x: RowTile<'_>, out: &mut Til
     }
 }
 
-/// Whether a panel is better unpacked once than by each of many tiles: codes of 4 and 8 bits are as good as unpacked.
-pub(crate) fn unpacking_pays(format: Format) -> bool {
-    !matches!(format, Format::Q4_0 | Format::Q4_1 | Format::Q8_0)
+/// Whether a panel is better unpacked once than by each of many tiles: codes of 8 bits are as good as unpacked, and so are
+/// those of 4 where registers are wide and tiles take all their rows at once.
+pub(crate) fn unpacking_pays(isa: Isa, format: Format) -> bool {
+    match format {
+        Format::Q8_0 => false,
+        Format::Q4_0 | Format::Q4_1 => isa != Isa::Avx512Vnni,
+        _ => true,
+    }
 }
 
 /// Unpacks a panel into `to`, a block an entry, if the tier gains by it when many tiles pass over the panel.
 pub(crate) fn unpack(isa: Isa, panel: Panel<'_>, to: &mut [Unpacked]) -> bool {
     assert!(panel.bytes.len() >= panel.format.panel_bytes(panel.columns) && to.len() == panel.columns / BLOCK);
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512Vnni {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: as in `multiply`.
-        unsafe { avx512::unpack(panel, to) };
-        return true;
+        Isa::Avx512Vnni => unsafe { avx512::unpack(panel, to) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `multiply`.
+        Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::unpack(panel, to) },
+        _ => return false,
     }
-    let _ = isa;
-    false
+    #[allow(unreachable_code, reason = "there are machines none of whose tiers unpack")]
+    true
 }
 
 /// As [`multiply`], with a panel that was unpacked; the tile has [`MAX_ROWS`] rows.
@@ -137,6 +145,12 @@ pub(crate) fn multiply_unpacked(isa: Isa, panel: Panel<'_>, unpacked: &[Unpacked
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as in `multiply`.
         Isa::Avx512Vnni => unsafe { avx512::multiply_unpacked(panel, unpacked, x, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `multiply`.
+        Isa::AvxVnni => unsafe { avx2::vex::multiply_unpacked(panel, unpacked, x, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `multiply`.
+        Isa::Avx2 => unsafe { avx2::maddubs::multiply_unpacked(panel, unpacked, x, out) },
         _ => multiply(isa, panel, x, out),
     }
 }

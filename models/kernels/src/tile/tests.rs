@@ -118,8 +118,17 @@ fn the_avx_vnni_tier_equals_the_portable_one_in_the_encoding_of_avx512() {
     for format in Format::ALL {
         for rows in 1..=MAX_ROWS {
             check_kernel("evex", format, 512, rows, rows as u64, &mut |panel, x, out| {
+                let mut unpacked = vec![Unpacked::EMPTY; panel.columns / BLOCK];
                 // SAFETY: the machine has the instructions; panel and rows are a matrix's and its input's.
-                unsafe { avx2::evex::multiply(panel, x, out) }
+                unsafe {
+                    avx2::evex::multiply(panel, x, out);
+                    if rows == MAX_ROWS {
+                        let want = *out;
+                        avx2::unpack(panel, &mut unpacked);
+                        avx2::evex::multiply_unpacked(panel, &unpacked, x, out);
+                        assert_eq!(*out, want, "{format:?}: the same to the bit");
+                    }
+                }
             });
         }
     }
