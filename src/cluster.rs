@@ -135,6 +135,7 @@ async fn start(spec: &NodeSpec, insecure: bool) -> Result<(Process, SocketAddr),
         .args(["--listen", &spec.listen.to_string(), "--threads", &spec.threads.to_string()])
         .args(["--device", spec.device.name()])
         .args(insecure.then_some("--insecure"))
+        .envs(crate::telemetry::environment())
         .stdin(Stdio::piped()) // closes with this process, however it ends
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

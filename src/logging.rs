@@ -3,7 +3,11 @@
 use std::io;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use synod_telemetry::spans;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,14 +18,18 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts logging. Warnings and worse unless `RUST_LOG` says otherwise; errors only when quiet.
-pub(crate) fn start(format: LogFormat, quiet: bool) {
+/// Starts logging, and `collecting` spans where somebody does. Warnings and worse unless `RUST_LOG` says otherwise; errors
+/// only when quiet.
+pub(crate) fn start(format: LogFormat, quiet: bool, collecting: Option<Box<dyn Layer<Registry> + Send + Sync>>) {
     // hf-hub logs an error for each failed request; a pull reports it, or succeeds from another source.
     let default = if quiet { "error,hf_hub=off" } else { "warn,hf_hub=off" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => builder.with_ansi(std::env::var_os("NO_COLOR").is_none()).init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    // The steps of runs are for collectors: lines of the log say themselves which run they are about.
+    let filter = filter.and(filter_fn(|metadata| metadata.target() != spans::TARGET));
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::env::var_os("NO_COLOR").is_none()).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry().with(collecting).with(lines).init();
 }

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod records;
 mod signals;
+mod telemetry;
 mod topologies;
 
 use clap::Parser;
@@ -21,6 +22,7 @@ use cli::{Cli, Context};
 use exit::{ExitCode, Failure};
 use output::Output;
 use signals::Interrupt;
+use telemetry::Telemetry;
 
 fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
@@ -28,7 +30,6 @@ fn main() -> std::process::ExitCode {
         Err(error) => return usage(&error).into(),
     };
     let output = Output::new(cli.global.quiet);
-    logging::start(cli.global.log_format, cli.global.quiet);
     match run(cli, output) {
         Ok(()) => ExitCode::Ok.into(),
         Err(failure) => {
@@ -38,15 +39,24 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-/// Runs the command to its end. The runtime is gone before the exit code is decided, and with it every task.
+/// Runs the command to its end, and sends the last of what it has to tell. The runtime is gone before the exit code is
+/// decided, and with it every task.
 fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::new(ExitCode::Failed, format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
+    let telemetry = {
+        let _within = runtime.enter();
+        Telemetry::open(&cli)
+    };
+    logging::start(cli.global.log_format, cli.global.quiet, telemetry.layer());
+    telemetry.complain();
+    let done = runtime.block_on(async {
         let context = Context { output, interrupt: Interrupt::install(), config_file: cli.global.config };
         cli::run(cli.command, context).await
-    })
+    });
+    telemetry.flush();
+    done
 }
 
 /// What clap has to say: help and version on stdout, mistakes on stderr.

@@ -20,6 +20,7 @@ use crate::{
     service::ServiceLimits,
     speed::Speed,
     status::{NodeError, shorten},
+    told::Told,
 };
 
 /// A request that has its place in the engine's queue.
@@ -28,17 +29,21 @@ pub(crate) struct Admitted {
     prompt: Prompt,
     /// Where it tells how long it took.
     speed: Arc<Speed>,
+    told: Told,
 }
 
-/// Reads the first message and takes a place in its model's queue: whoever is refused is refused before any work.
+/// Reads the first message and takes a place in its model's queue: whoever is refused is refused before any work. `tell`
+/// begins to tell of the call, once its model is known.
 pub(crate) async fn admit(
     host: &Host,
     requests: &mut Streaming<GenerateRequest>,
     limits: &ServiceLimits,
+    tell: impl FnOnce(&str) -> Told,
 ) -> Result<Admitted, NodeError> {
     let start = first(requests.message().await?)?;
     let Order { model, run_id, messages, options, quoted_parts, record } = Order::try_new(start, limits)?;
     let engine = host.engine(&model)?.clone();
+    let told = tell(&model);
     let record = record.then(|| host.record(&model, &options)).transpose()?;
     let speed = Arc::clone(host.speed(&model)?);
     let max_tokens = options.max_tokens;
@@ -53,7 +58,7 @@ pub(crate) async fn admit(
     let run_id = shorten(&run_id);
     tracing::debug!(model, run_id, "sequence opened");
     let prompt = Prompt { engine, messages, max_tokens, quoted_parts, record, assembly: None };
-    Ok(Admitted { sequence, prompt, speed })
+    Ok(Admitted { sequence, prompt, speed, told: told.admitted() })
 }
 
 fn first(request: Option<GenerateRequest>) -> Result<GenerateStart, NodeError> {
@@ -71,7 +76,7 @@ pub(crate) fn respond(
     requests: Streaming<GenerateRequest>,
     limits: ServiceLimits,
 ) -> BoxStream<'static, Result<GenerateResponse, Status>> {
-    let Admitted { sequence: Sequence { prompt: writer, events }, prompt, speed } = admitted;
+    let Admitted { sequence: Sequence { prompt: writer, events }, prompt, speed, mut told } = admitted;
     let engine = prompt.engine.clone();
     let written = async move {
         let accepted = write(prompt, requests, writer, &limits).await?;
@@ -87,12 +92,13 @@ pub(crate) fn respond(
         let accepted = response(generate_response::Event::Accepted(accepted));
         Ok::<_, Status>(stream::once(future::ready(Ok(accepted))).chain(events))
     };
-    let measure = move |response: &GenerateResponse| {
-        if let Some(generate_response::Event::Finished(finished)) = &response.event {
+    let measure = move |item: &Result<GenerateResponse, Status>| {
+        if let Ok(GenerateResponse { event: Some(generate_response::Event::Finished(finished)) }) = item {
             speed.add(finished);
         }
+        told.item(item);
     };
-    stream::once(written).try_flatten().inspect_ok(measure).boxed()
+    stream::once(written).try_flatten().inspect(measure).boxed()
 }
 
 /// Writes the prompt as its parts come, until the request's end.

@@ -144,6 +144,15 @@ impl Host {
         self.models.iter().map(|(name, hosted)| hosted.describe(name)).collect()
     }
 
+    /// Which part of its memory for keys and values each chat or base model uses.
+    pub(crate) fn cache_usage(&self) -> Vec<(String, f64)> {
+        let usage = |(name, hosted): (&String, &Hosted)| match &hosted.model {
+            Model::Writer(engine) => Some((name.clone(), engine.cache_usage())),
+            Model::Encoder(_) => None,
+        };
+        self.models.iter().filter_map(usage).collect()
+    }
+
     /// The chat or base model of that name.
     pub(crate) fn engine(&self, name: &str) -> Result<&Engine, NodeError> {
         match &self.find(name)?.model {

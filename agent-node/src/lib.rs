@@ -8,6 +8,7 @@ mod drain;
 mod embed;
 mod generate;
 mod host;
+mod monitor;
 mod prompt;
 mod queue;
 #[cfg(feature = "etcd")]
@@ -19,8 +20,10 @@ mod service;
 mod speed;
 mod status;
 mod stream;
+mod told;
 
 pub use host::{Host, HostError, LoadProgress, ModelLimits, ModelSpec};
+pub use monitor::Monitor;
 #[cfg(feature = "etcd")]
 pub use register::Registration;
 pub use serve::{ServeError, ServeOptions, serve, serve_incoming, serve_tls};

@@ -21,6 +21,7 @@ use crate::{
     apis::Library,
     drain::Drain,
     host::Host,
+    monitor::Monitor,
     service::{NodeService, ServiceLimits},
 };
 
@@ -51,6 +52,8 @@ pub struct ServeOptions {
     pub leaving: CancellationToken,
     /// The APIs that callers may search; none where the node has no library.
     pub apis: Option<Arc<Library>>,
+    /// Who watches it.
+    pub monitor: Arc<Monitor>,
 }
 
 impl ServeOptions {
@@ -67,6 +70,7 @@ impl ServeOptions {
             limits: ServiceLimits::recommended(),
             leaving: CancellationToken::new(),
             apis: None,
+            monitor: Arc::default(),
         }
     }
 }
@@ -130,6 +134,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (drain, mut health, close) = (Drain::new(), HealthReporter::new(), CancellationToken::new());
+    options.monitor.serves(&host, &options.leaving);
     set_health(&health, ServingStatus::Serving).await;
     let router = router(host, &options, &drain, &health)?;
     let server = router.serve_with_incoming_shutdown(incoming, close.clone().cancelled_owned());
@@ -181,7 +186,8 @@ fn router(
     };
     let failed = |error| ServeError::Reflection(Box::new(error));
     let health = tonic_health::server::HealthService::from_health_reporter(health.clone());
-    let node = NodeService::new(host, options.node_id.clone(), options.limits, drain.clone(), options.apis.clone());
+    let (node_id, monitor) = (options.node_id.clone(), Arc::clone(&options.monitor));
+    let node = NodeService::new(host, node_id, options.limits, drain.clone(), options.apis.clone(), monitor);
     let node = NodeServiceServer::new(node)
         .max_decoding_message_size(options.max_message_bytes)
         .max_encoding_message_size(options.max_message_bytes);

@@ -6,6 +6,7 @@ use synod_proto::v1::{
     CallApiRequest, CallApiResponse, DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, GenerateRequest,
     SearchApisRequest, SearchApisResponse, node_service_server,
 };
+use synod_telemetry::Parent;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -14,8 +15,10 @@ use crate::{
     drain::Drain,
     embed, generate,
     host::Host,
+    monitor::Monitor,
     search::Search,
     stream::{Deadline, GenerateStream},
+    told::Told,
 };
 
 /// The most that one request may ask for.
@@ -56,6 +59,7 @@ pub(crate) struct NodeService {
     drain: Drain,
     search: Search,
     calls: Calls,
+    monitor: Arc<Monitor>,
 }
 
 impl NodeService {
@@ -65,8 +69,10 @@ impl NodeService {
         limits: ServiceLimits,
         drain: Drain,
         library: Option<Arc<Library>>,
+        monitor: Arc<Monitor>,
     ) -> Self {
-        Self { host, node_id, limits, drain, search: Search::new(library.clone()), calls: Calls::new(library) }
+        let (search, calls) = (Search::new(library.clone()), Calls::new(library));
+        Self { host, node_id, limits, drain, search, calls, monitor }
     }
 }
 
@@ -77,8 +83,10 @@ impl node_service_server::NodeService for NodeService {
     async fn generate(&self, request: Request<Streaming<GenerateRequest>>) -> Result<Response<GenerateStream>, Status> {
         let running = self.drain.admit()?;
         let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
+        let parent = Parent::of(request.metadata().as_ref());
+        let tell = |model: &str| Told::new(&self.monitor, model, &parent);
         let mut requests = request.into_inner();
-        let admission = generate::admit(&self.host, &mut requests, &self.limits);
+        let admission = generate::admit(&self.host, &mut requests, &self.limits, tell);
         let admission = deadline.within(self.limits.start_timeout).bound("it waited for the first message", admission);
         let admitted = running.bound(admission).await?;
         // The head goes out now: callers may wait for it before they send parts.

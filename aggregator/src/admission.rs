@@ -76,6 +76,11 @@ impl Admission {
         Ok(Admitted { admission: Arc::clone(self), bytes })
     }
 
+    /// Runs that are let in.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lock().runs
+    }
+
     fn lock(&self) -> MutexGuard<'_, InFlight> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,6 +12,7 @@ mod error;
 pub mod http;
 mod limits;
 pub mod members;
+mod metrics;
 pub mod prompts;
 pub mod records;
 pub mod runs;

@@ -7,6 +7,7 @@ use synod_proto::v1::{
     AskRequest, AskResponse, GetRunRequest, GetRunResponse, ListNodesRequest, ListNodesResponse, ListRunsRequest,
     ListRunsResponse, ListTopologiesRequest, ListTopologiesResponse, aggregator_service_server::AggregatorService,
 };
+use synod_telemetry::Parent;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
@@ -28,9 +29,9 @@ impl AggregatorService for Service {
     type AskStream = BoxStream<'static, Result<AskResponse, Status>>;
 
     async fn ask(&self, request: Request<AskRequest>) -> Result<Response<Self::AskStream>, Status> {
-        let deadline = timeout_of(request.metadata());
+        let (deadline, parent) = (timeout_of(request.metadata()), Parent::of(request.metadata().as_ref()));
         let question = Question::try_from(request.into_inner()).map_err(refuse)?;
-        let events = self.runner.start(Question { deadline, ..question }).map_err(refuse)?;
+        let events = self.runner.start(Question { deadline, parent, ..question }).map_err(refuse)?;
         let response = |event: Result<_, Error>| event.map(AskResponse::from).map_err(|error| status_of(&error));
         Ok(Response::new(events.map(response).boxed()))
     }

@@ -106,6 +106,17 @@ pub(crate) enum Command {
     Completions(completions::Completions),
 }
 
+impl Command {
+    /// What it is called in traces, where it takes part in runs.
+    pub(crate) fn service(&self) -> Option<&'static str> {
+        match self {
+            Self::Node(_) => Some("synod-node"),
+            Self::Ask(_) | Self::Up(_) | Self::Aggregator(_) => Some("synod-aggregator"),
+            _ => None,
+        }
+    }
+}
+
 /// What every command works with.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
-use synod_agent_node::{Host, LoadProgress, ModelLimits, ModelSpec, ServeOptions, serve, serve_tls};
+use synod_agent_node::{Host, LoadProgress, ModelLimits, ModelSpec, Monitor, ServeOptions, serve, serve_tls};
 use synod_models::engine::EngineOptions;
 use synod_models::store::{Kind, Store};
+use tokio::task::JoinSet;
 
 use super::{Context, apis, models::open, tls::TlsFlags};
 use crate::config::Config;
@@ -37,6 +38,9 @@ pub(crate) struct Node {
     /// Where it registers, for aggregators to find it: `etcd://HOST:PORT[,HOST:PORT][/PREFIX]`
     #[arg(long, value_name = "URL")]
     register: Option<String>,
+    /// Where to serve /metrics, /healthz and /readyz over HTTP; nowhere unless configured
+    #[arg(long, value_name = "ADDR")]
+    metrics_listen: Option<String>,
     /// Threads that all models share, 0 for one a core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -64,10 +68,13 @@ pub(crate) struct Node {
 pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
     let device = node.device.ready()?;
     let layers = context.layers().flag("--announce", "node.announce", node.announce);
-    let mut config = node.tls.add_to(layers.flag("--register", "node.register", node.register)).load()?;
+    let layers = layers.flag("--register", "node.register", node.register);
+    let layers = layers.flag("--metrics-listen", "node.metrics", node.metrics_listen);
+    let mut config = node.tls.add_to(layers).load()?;
     if node.until_stdin_closes {
         // A child of `synod up` is its parent's alone.
         (config.tls, config.node.announce, config.node.register) = (None, None, None);
+        config.node.metrics = None;
     }
     network::guard(node.listen, config.tls.is_some(), config.insecure)?;
     let tls = network::tls(config.tls.as_ref())?;
@@ -77,6 +84,9 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
     let announced = announced(&config, address)?;
     context.output.text(&format!("node listening on {address}"))?;
+    let monitor = Arc::new(Monitor::default());
+    // Dropped with this command, and what it serves with it.
+    let _watched = watched(&config, &monitor, &context).await?;
     let (working, models) = (context.clone(), node.model.clone());
     let library = apis::library(&store, &context);
     let limits = ModelLimits {
@@ -115,7 +125,7 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
             context.interrupt.wait().await;
         }
     };
-    let options = ServeOptions { apis: Some(Arc::new(library)), ..ServeOptions::recommended() };
+    let options = ServeOptions { apis: Some(Arc::new(library)), monitor, ..ServeOptions::recommended() };
     let registered = registered(&config, announced, &options);
     let serving = async {
         let served = match tls {
@@ -141,6 +151,18 @@ fn announced(config: &Config, bound: SocketAddr) -> Result<String, Failure> {
         }
         None => Ok(bound.to_string()),
     }
+}
+
+/// Serves metrics and health from before models are loaded, where the configuration wants that.
+async fn watched(config: &Config, monitor: &Monitor, context: &Context) -> Result<JoinSet<()>, Failure> {
+    let mut serving = JoinSet::new();
+    if let Some(listen) = config.node.metrics {
+        let listener = cluster::bind(listen, "--metrics-listen").await?;
+        let address = listener.local_addr().map_err(|error| Failure::new(ExitCode::Failed, error.to_string()))?;
+        context.output.text(&format!("metrics on http://{address}/metrics"))?;
+        serving.spawn(Arc::new(monitor.probes()).serve(listener));
+    }
+    Ok(serving)
 }
 
 /// Keeps the node in etcd until it leaves.

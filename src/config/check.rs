@@ -34,6 +34,7 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
     let node = checker.this_node(shape.node);
     let apis = checker.apis(shape.apis);
     let records = checker.records(shape.records);
+    let telemetry = checker.telemetry(shape.telemetry);
     let default_topology = shape.default_topology.unwrap_or_else(|| DEFAULT_TOPOLOGY.to_owned());
     if default_topology.trim().is_empty() {
         checker.report(&KeyPath::of(["default_topology"]), "must be the name of a topology, for instance `moa`");
@@ -48,6 +49,7 @@ pub(super) fn check(shape: ConfigShape, origins: Origins, mistakes: Vec<Mistake>
         http,
         node,
         records,
+        telemetry,
         tls,
         insecure,
         nodes,

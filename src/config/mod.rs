@@ -15,6 +15,7 @@ mod network;
 mod origins;
 mod records;
 mod shape;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub(crate) use http::HttpConfig;
 pub(crate) use load::Layers;
 pub(crate) use mistake::Mistakes;
 use origins::Origins;
+pub(crate) use telemetry::Telemetry;
 
 /// A configuration without mistakes.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) node: ThisNode,
     /// Records of runs.
     pub(crate) records: Records,
+    /// Where spans go.
+    pub(crate) telemetry: Telemetry,
     /// Certificates for all connections to and from other machines.
     pub(crate) tls: Option<TlsConfig>,
     /// Whether connections in the clear may leave this machine.
@@ -136,6 +140,8 @@ pub(crate) struct ThisNode {
     pub(crate) announce: Option<String>,
     /// Where it says so.
     pub(crate) register: Option<Etcd>,
+    /// Where it serves metrics and health over HTTP, if it does.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// Certificates, and whose are accepted.

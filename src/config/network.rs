@@ -15,6 +15,8 @@ use super::{Discovery, Etcd, ThisNode, TlsConfig};
 
 /// Where registrations are unless somebody says otherwise.
 const PREFIX: &str = "/synod/nodes/";
+/// For instance: metrics are nowhere unless somebody says where.
+const METRICS_PORT: u16 = 7690;
 /// How often a name is resolved at least.
 const INTERVAL_S: i64 = 30;
 const INTERVAL_LIMIT_S: i64 = 3600;
@@ -69,7 +71,8 @@ impl Checker<'_> {
             self.built_with(&key, cfg!(feature = "etcd"), "etcd");
             read
         });
-        ThisNode { announce, register }
+        let metrics = shape.metrics.map(|address| self.address(&table.key("metrics"), Some(address), METRICS_PORT));
+        ThisNode { announce, register, metrics }
     }
 
     pub(super) fn discovery(&mut self, shape: DiscoveryShape) -> Discovery {

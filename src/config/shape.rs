@@ -22,6 +22,8 @@ pub(crate) struct ConfigShape {
     pub(crate) node: ThisNodeShape,
     /// Records of runs.
     pub(crate) records: RecordsShape,
+    /// Spans.
+    pub(crate) telemetry: TelemetryShape,
     /// Certificates.
     pub(crate) tls: TlsShape,
     /// The nodes that `synod up` and a local `synod ask` start.
@@ -102,6 +104,8 @@ pub(crate) struct ThisNodeShape {
     pub(crate) announce: Option<String>,
     /// Where it says so.
     pub(crate) register: Option<String>,
+    /// Where it serves metrics and health.
+    pub(crate) metrics: Option<String>,
 }
 
 /// `[records]`
@@ -118,6 +122,14 @@ pub(crate) struct RecordsShape {
     pub(crate) max_mb: Option<i64>,
     /// `keep`, `hash` or `drop`.
     pub(crate) texts: Option<String>,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TelemetryShape {
+    /// The collector of spans.
+    pub(crate) endpoint: Option<String>,
 }
 
 /// `[tls]`

@@ -266,3 +266,21 @@ fn every_mistake_about_calls_of_apis_is_found() {
     }
     assert_eq!(mistakes.len(), 7, "{mistakes:#?}");
 }
+
+#[test]
+fn telemetry_is_off_until_somebody_says_where_to() {
+    let config = load(&[], &[]).unwrap();
+    assert!(config.telemetry.endpoint.is_none() && config.node.metrics.is_none());
+    let variables =
+        [("SYNOD__TELEMETRY__ENDPOINT", "http://127.0.0.1:4317"), ("SYNOD__NODE__METRICS", "127.0.0.1:7690")];
+    let config = load(&[], &variables).unwrap();
+    assert_eq!(config.telemetry.endpoint.as_deref(), Some("http://127.0.0.1:4317"));
+    assert_eq!(config.node.metrics.map(|metrics| metrics.port()), Some(7690));
+    check_mistakes(
+        "[telemetry]\nendpoint = '127.0.0.1:4317'\n[node]\nmetrics = 'localhost'",
+        &[
+            "0.toml:2: telemetry.endpoint: `127.0.0.1:4317` is no collector's address",
+            "0.toml:4: node.metrics: `localhost` is not an address",
+        ],
+    );
+}

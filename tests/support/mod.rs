@@ -18,6 +18,8 @@ pub(crate) struct Process {
     child: Child,
     /// `host:port`.
     pub(crate) address: String,
+    /// What it said up to `ready`.
+    lines: Vec<String>,
 }
 
 impl Process {
@@ -52,17 +54,25 @@ impl Process {
             command.env(RECORDS, "false");
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut address = String::new();
+        let (mut address, mut lines) = (String::new(), Vec::new());
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             if let Some(bound) = line.strip_prefix(prefix) {
                 address = bound.to_owned();
             }
             if line == "ready" {
-                return Self { child, address };
+                return Self { child, address, lines };
             }
+            lines.push(line);
         }
         panic!("{command:?} ended before it was ready: {:?}", child.wait());
+    }
+
+    /// The rest of the line that begins like this.
+    #[allow(dead_code, reason = "most tests need one address only")]
+    pub(crate) fn said(&self, prefix: &str) -> &str {
+        let rest = self.lines.iter().find_map(|line| line.strip_prefix(prefix));
+        rest.unwrap_or_else(|| panic!("it said no `{prefix}`: {:?}", self.lines))
     }
 
     /// `kill -9`.

@@ -128,6 +128,12 @@ impl Entry {
         load
     }
 
+    /// Our calls that are under way here.
+    pub(super) fn in_flight(&self) -> usize {
+        let loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+        loads.values().map(|load| load.in_flight()).sum()
+    }
+
     /// Takes what the node says of its models into account, and forgets those that it has no more.
     pub(super) fn announced(&self, models: &[(String, Announced)]) {
         let models = &models[..models.len().min(MAX_MODELS)];

@@ -82,6 +82,11 @@ impl Pool {
         self.shared.read().entries.clone()
     }
 
+    /// Calls that are under way, on all nodes.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.entries().iter().map(|entry| entry.in_flight()).sum()
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
     }

@@ -11,6 +11,7 @@ use super::{
     error::ApiError,
     extension::{self, Extension},
     format::Format,
+    routes::RequestId,
     tools::Tools,
 };
 use crate::{
@@ -53,7 +54,7 @@ pub(super) struct Names {
 
 impl Wanted {
     /// Starts its runs. They go by the request's id.
-    pub(super) fn start(self, app: &App, caller: &Caller, request_id: &str) -> Result<Answers, ApiError> {
+    pub(super) fn start(self, app: &App, caller: &Caller, asked: &RequestId) -> Result<Answers, ApiError> {
         let (topology, overrides) = extension::topology(app, caller, &self.model, &self.extension, &self.plugins)?;
         self.check_form(&topology)?;
         let sampling = self.sampling(caller);
@@ -71,9 +72,10 @@ impl Wanted {
                 // Made already; made again they change nothing more.
                 overrides: overrides.clone(),
                 sampling: Sampling { seed, ..sampling.clone() },
-                run_id: if at == 0 { request_id.to_owned() } else { format!("{request_id}-{at}") },
+                run_id: if at == 0 { asked.id.clone() } else { format!("{}-{at}", asked.id) },
                 form: form.clone(),
                 tenant: caller.tenant().to_owned(),
+                parent: asked.parent.clone(),
                 ..Question::default()
             };
             app.runner.start_through(question, &topology)

@@ -18,6 +18,7 @@ mod format;
 mod limits;
 mod messages;
 mod models;
+mod probes;
 mod responses;
 mod routes;
 mod runs;
@@ -27,6 +28,7 @@ mod tools;
 
 use std::sync::Arc;
 
+use synod_telemetry::Probes;
 use synod_tls::ServerTls;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +56,7 @@ pub struct Http {
 struct App {
     runner: Arc<Runner>,
     pool: Arc<Pool>,
+    probes: Probes,
     keys: Keys,
     limits: HttpLimits,
     /// Only this machine can reach us. Then names of other machines in requests are somebody's trick (DNS rebinding).
@@ -69,7 +72,8 @@ impl Http {
         let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let began = now.map_or(0, |since| since.as_secs());
-        let app = Arc::new(App { runner, pool, keys, limits: limits.clone(), is_local, began });
+        let probes = probes::probes(&runner, &pool);
+        let app = Arc::new(App { runner, pool, probes, keys, limits: limits.clone(), is_local, began });
         server::serve(listener, tls, routes::router(app, &origins), limits, close).await;
     }
 }

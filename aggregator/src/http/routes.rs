@@ -10,15 +10,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use synod_telemetry::{Parent, Probes};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{App, access::Caller, chat, embeddings, error::ApiError, models, responses, runs};
+use super::{App, access::Caller, chat, embeddings, error::ApiError, models, probes, responses, runs};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a request goes by: in its response, in the log, and as its run.
+/// What a request goes by: in its response, in the log, and as its run; and whose trace that is a part of.
 #[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) String);
+pub(super) struct RequestId {
+    pub(super) id: String,
+    pub(super) parent: Parent,
+}
 
 pub(super) fn router(app: Arc<App>, origins: &[String]) -> Router {
     let routes = Router::new()
@@ -32,8 +36,15 @@ pub(super) fn router(app: Arc<App>, origins: &[String]) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), enter))
+        .merge(looked_after(&app))
         .with_state(app);
     if origins.is_empty() { routes } else { routes.layer(cors(origins)) }
+}
+
+/// For those who look after this process, who need no key.
+fn looked_after(app: &Arc<App>) -> Router<Arc<App>> {
+    let routes = Probes::PATHS.iter().fold(Router::new(), |routes, path| routes.route(path, get(probes::answer)));
+    routes.layer(from_fn_with_state(Arc::clone(app), local))
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -50,6 +61,14 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers([REQUEST_ID])
 }
 
+/// Lets in what is meant for this machine.
+async fn local(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match check_host(&app, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    }
+}
+
 /// Names the request, lets it in or not, and tells what is left of its key's rates.
 async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = uuid::Uuid::now_v7().to_string();
@@ -57,7 +76,8 @@ async fn enter(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     let mut response = match entered {
         Ok(caller) => {
             request.extensions_mut().insert(caller.clone());
-            request.extensions_mut().insert(RequestId(id.clone()));
+            let parent = Parent::of(request.headers());
+            request.extensions_mut().insert(RequestId { id: id.clone(), parent });
             let mut response = next.run(request).await;
             caller.tell(response.headers_mut());
             response

@@ -7,6 +7,7 @@ use tokio::{
     task::consume_budget,
     time::{Instant, sleep, sleep_until},
 };
+use tracing::Span;
 
 use super::{
     Call, Cut, EventStream, MemberEvent, Picked, TokenLogprob, Usage,
@@ -25,6 +26,8 @@ pub(super) struct Opened {
     tokens: u32,
     logprobs: Vec<TokenLogprob>,
     first_text: Instant,
+    /// The call's.
+    pub(super) span: Span,
 }
 
 /// How an answer ended.
@@ -60,7 +63,8 @@ pub(super) async fn open(seat: &Seat<'_>, picked: &Picked) -> Result<Opened, Los
                 tokens = tokens.saturating_add(more);
                 logprobs.extend(told);
                 if !text.is_empty() {
-                    return Ok(Opened { events, accepted, text, tokens, logprobs, first_text: Instant::now() });
+                    let (first_text, span) = (Instant::now(), Span::current());
+                    return Ok(Opened { events, accepted, text, tokens, logprobs, first_text, span });
                 }
             }
             MemberEvent::Finished { .. } => {
@@ -92,7 +96,7 @@ async fn late(call: &Call, policy: &Policy) {
 /// Reads the rest of it; with the answer, when its first text came.
 pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result<(Answered, Instant), Lost> {
     let Seat { call, policy, watch, started, .. } = seat;
-    let Opened { mut events, accepted, mut text, mut tokens, logprobs, first_text } = opened;
+    let Opened { mut events, accepted, mut text, mut tokens, logprobs, first_text, .. } = opened;
     let side = Side { node, call, committed: true };
     if let Some((prompt_tokens, cuts)) = accepted {
         watch.accepted(prompt_tokens, &cuts);

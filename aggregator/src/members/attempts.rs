@@ -6,7 +6,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use synod_telemetry::spans;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
 
 use super::{Call, Cut, Nodes, Picked, TokenLogprob, Usage, Wanted, hedge};
 use crate::{
@@ -26,6 +28,17 @@ pub(crate) struct Policy {
     pub(crate) max_bytes: usize,
 }
 
+/// What a seat may meet on its way to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Its call failed and is made again.
+    Retried,
+    /// Its call is late: a second one is made.
+    Hedged,
+    /// Its call failed, and the model on that node is left alone from now on.
+    Ejected,
+}
+
 /// Who looks on while a seat writes.
 pub(crate) trait Watch: Send + Sync {
     /// The seat got a node; again for each node it moves to.
@@ -37,6 +50,10 @@ pub(crate) trait Watch: Send + Sync {
     /// The tokens of the text that comes next, where the call asked for them.
     fn logprobs(&self, tokens: Vec<TokenLogprob>) {
         let _ = tokens;
+    }
+    /// Something went wrong on the way.
+    fn met(&self, trouble: Trouble) {
+        let _ = trouble;
     }
 }
 
@@ -79,10 +96,21 @@ pub(crate) async fn answer(
     watch: &dyn Watch,
 ) -> Result<Answered, Lost> {
     let seat = Seat { nodes, call, wanted: Wanted::of(call), policy, watch, started: Instant::now() };
+    let span = spans::agent(&call.model, call.at.stage, call.at.seat);
+    let outcome = attempts(&seat).instrument(span.clone()).await;
+    match &outcome {
+        Ok(answered) => spans::finished(&span, answered.finish_reason.name(), answered.usage.into()),
+        Err(lost) => spans::failed(&span, lost.error.code.name()),
+    }
+    outcome
+}
+
+async fn attempts(seat: &Seat<'_>) -> Result<Answered, Lost> {
+    let Seat { nodes, call, policy, watch, .. } = seat;
     let mut tried: Vec<Arc<str>> = Vec::new();
     let mut last: Option<Error> = None;
     for _ in 0..policy.attempts.max(1) {
-        let picked = match pick(&seat, &tried).await {
+        let picked = match pick(seat, &tried).await {
             Ok(picked) => picked,
             // What an earlier try met says more than "nobody is left".
             Err(nobody) => return Err(lost(last.unwrap_or(nobody))),
@@ -95,8 +123,9 @@ pub(crate) async fn answer(
                 let message = format!("{}; not tried again: too many calls are retries already", before.message);
                 return Err(lost(Error { message, ..before.clone() }));
             }
+            watch.met(Trouble::Retried);
         }
-        match hedge::attempt(&seat, picked, &mut tried).await {
+        match hedge::attempt(seat, picked, &mut tried).await {
             Ok(answered) => return Ok(answered),
             Err(failed) if failed.committed || failed.error.code.retry() == Retry::Never => return Err(failed),
             Err(failed) => last = Some(failed.error),

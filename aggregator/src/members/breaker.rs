@@ -105,16 +105,18 @@ impl Breaker {
         }
     }
 
-    /// A call failed.
-    pub(super) fn failed(&mut self, is_probe: bool) {
+    /// A call failed; whether calls should go elsewhere because of it.
+    pub(super) fn failed(&mut self, is_probe: bool) -> bool {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.window.add_second();
         let is_too_much = self.is_too_much();
-        match self.state {
-            State::Closed { since } if is_too_much => self.open(since.elapsed()),
-            State::Probing { .. } if is_probe => self.open(Duration::ZERO),
-            _ => {}
-        }
+        let well = match self.state {
+            State::Closed { since } if is_too_much => since.elapsed(),
+            State::Probing { .. } if is_probe => Duration::ZERO,
+            _ => return false,
+        };
+        self.open(well);
+        true
     }
 
     fn is_too_much(&mut self) -> bool {
@@ -164,7 +166,9 @@ mod tests {
     }
 
     fn fail(breaker: &mut Breaker, times: usize) {
-        (0..times).for_each(|_| breaker.failed(false));
+        for _ in 0..times {
+            breaker.failed(false);
+        }
     }
 
     /// Seconds until a probe is due.

@@ -4,6 +4,7 @@ use std::{error::Error as _, time::Duration};
 
 use futures::{StreamExt, stream};
 use synod_proto::v1::{EmbedRequest, EmbedResponse, node_service_client::NodeServiceClient};
+use synod_telemetry::Parent;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, body::Body, codegen::http, transport::Channel};
@@ -32,6 +33,7 @@ pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> 
     let remaining = deadline.saturating_duration_since(Instant::now());
     let parts = call.parts.stream().map(|part| wire::part(&part));
     let mut request = Request::new(stream::iter([wire::start(call)]).chain(parts));
+    Parent::tell(request.metadata_mut().as_mut());
     // tonic takes a timeout of zero for none.
     request.set_timeout(remaining.saturating_sub(margin).max(Duration::from_millis(1)));
     let response = client.generate(request).await.map_err(|status| explain_late(&status, deadline, margin))?;

@@ -3,12 +3,14 @@
 use std::{pin::pin, sync::Arc};
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use synod_telemetry::{names::attribute, spans};
 use tokio::time::{Instant, sleep};
+use tracing::{Instrument, Span};
 
 use super::{
-    Call, Picked,
+    Picked,
     attempt::{Opened, open, write},
-    attempts::{Answered, Lost, Seat},
+    attempts::{Answered, Lost, Seat, Trouble},
 };
 use crate::error::{Error, ErrorCode, Retry};
 
@@ -32,6 +34,7 @@ pub(super) async fn attempt(seat: &Seat<'_>, picked: Picked, tried: &mut Vec<Arc
     if first.is_none() {
         if let Some(second) = second(seat, tried) {
             tracing::debug!(run_id = seat.call.run_id, node = %second.node, model = seat.call.model, "asking a second node: the first is late");
+            seat.watch.met(Trouble::Hedged);
             tried.push(Arc::clone(&second.node));
             race.enter(second);
         }
@@ -43,15 +46,18 @@ pub(super) async fn attempt(seat: &Seat<'_>, picked: Picked, tried: &mut Vec<Arc
         seat.watch.started(&picked.node);
     }
     race.lost_by_all_but(&picked);
-    let answered = write(seat, opened, &picked.node).await;
+    let span = opened.span.clone();
+    let answered = write(seat, opened, &picked.node).instrument(span.clone()).await;
     match &answered {
         // Else the node that says nothing would be the fastest of all.
-        Ok((answered, _)) if answered.text.trim().is_empty() => picked.lease.failed(),
+        Ok((answered, _)) if answered.text.trim().is_empty() => fail(&picked, seat),
         Ok((answered, first_text)) => {
+            spans::finished(&span, answered.finish_reason.name(), answered.usage.into());
+            spans::set(&span, attribute::FIRST_CHUNK, answered.first_token.as_secs_f64());
             let complete = seat.call.parts.completed_at();
             picked.lease.answered(complete, *first_text, answered.usage);
         }
-        Err(failed) => note(&picked, failed, seat.call),
+        Err(failed) => note(&picked, failed, seat, &span),
     }
     answered.map(|(answered, _)| answered)
 }
@@ -67,10 +73,15 @@ impl<'c> Race<'c> {
         let picked = Arc::new(picked);
         self.runners.push(Arc::clone(&picked));
         let seat = self.seat;
-        self.openings.push(Box::pin(async move {
+        let span = spans::call(&seat.call.model, &picked.node);
+        let opening = async move {
             let opened = open(seat, &picked).await;
+            if let Err(failed) = &opened {
+                note(&picked, failed, seat, &Span::current());
+            }
             (picked, opened)
-        }));
+        };
+        self.openings.push(Box::pin(opening.instrument(span)));
     }
 
     /// Who begins to write first, or the failure of the last; none where all are late before that, if that is of interest.
@@ -84,12 +95,8 @@ impl<'c> Race<'c> {
             };
             match opened {
                 Ok(opened) => return Some(Ok((picked, opened))),
-                Err(failed) => {
-                    note(&picked, &failed, self.seat.call);
-                    if self.openings.is_empty() {
-                        return Some(Err(failed));
-                    }
-                }
+                Err(failed) if self.openings.is_empty() => return Some(Err(failed)),
+                Err(_) => {}
             }
         }
     }
@@ -111,15 +118,24 @@ async fn late(seat: &Seat<'_>) {
     sleep(nodes.hedge_after(&call.model).map_or(half, |usual| usual.min(half))).await;
 }
 
-/// What a failure says of a node.
-fn note(picked: &Picked, failed: &Lost, call: &Call) {
+/// What a failure says of a node, and of its call.
+fn note(picked: &Picked, failed: &Lost, seat: &Seat<'_>, span: &Span) {
+    spans::failed(span, failed.error.code.name());
     match failed.error.code {
         // Load, not failure.
         ErrorCode::Overloaded => picked.lease.refused(failed.error.retry_after),
         ErrorCode::DeadlineExceeded => picked.lease.outpaced(),
         // A node that refuses a prompt is not an ailing node.
         code if code.retry() == Retry::Never => {}
-        _ => picked.lease.failed(),
+        _ => fail(picked, seat),
     }
+    let call = seat.call;
     tracing::debug!(run_id = call.run_id, node = %picked.node, model = call.model, error = %failed.error, "a member's call failed");
+}
+
+/// Holds a failure against the node.
+fn fail(picked: &Picked, seat: &Seat<'_>) {
+    if picked.lease.failed() {
+        seat.watch.met(Trouble::Ejected);
+    }
 }

@@ -90,6 +90,11 @@ impl Load {
         state.read = Remembered::default();
     }
 
+    /// Our own calls that are under way there.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lock().in_flight
+    }
+
     /// Whether it is one that failed too often; that alone does not mean that it isn't asked.
     pub(crate) fn open_since(&self) -> Option<Instant> {
         self.lock().breaker.open_since()
@@ -221,12 +226,12 @@ impl Lease {
         }
     }
 
-    /// Holds a failure against the node.
-    pub(super) fn failed(&self) {
-        let Some(held) = self.settle() else { return };
+    /// Holds a failure against the node; whether that was one too many, so that it is left alone from now on.
+    pub(super) fn failed(&self) -> bool {
+        let Some(held) = self.settle() else { return false };
         let mut state = held.load.lock();
         state.last_failure = Some(Instant::now());
-        state.breaker.failed(held.probe);
+        state.breaker.failed(held.probe)
     }
 
     /// The node is full, which is no failure: others are asked until it has room.
@@ -309,7 +314,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_is_given_up_or_refused_leaves_room_for_another() {
         let load = load();
-        (0..5).for_each(|_| lease(&load, false).failed());
+        (0..5).for_each(|_| assert_eq!(lease(&load, false).failed(), load.open_since().is_some()));
         advance(Limits::standard().ejection).await;
         for given_up in [true, false] {
             let probe = lease(&load, true);
@@ -326,7 +331,7 @@ mod tests {
     async fn a_call_has_one_verdict() {
         let load = load();
         let call = lease(&load, false);
-        (0..10).for_each(|_| call.failed());
+        (0..10).for_each(|_| assert!(!call.failed()));
         assert!(load.open_since().is_none());
     }
 }

@@ -24,9 +24,10 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::Stream;
 use serde::{Deserialize, Serialize};
+use synod_telemetry::spans;
 use tokio::time::Instant;
 
-pub(crate) use attempts::{Answered, Lost, Policy, Watch, answer};
+pub(crate) use attempts::{Answered, Lost, Policy, Trouble, Watch, answer};
 pub(crate) use breaker::Rules;
 pub(crate) use choice::Chooser;
 pub(crate) use client::explain;
@@ -135,6 +136,12 @@ impl std::ops::AddAssign for Usage {
         self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
         self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
         self.cached_prompt_tokens = self.cached_prompt_tokens.saturating_add(other.cached_prompt_tokens);
+    }
+}
+
+impl From<Usage> for spans::Tokens {
+    fn from(usage: Usage) -> Self {
+        Self { input: usage.prompt_tokens, cached: usage.cached_prompt_tokens, output: usage.completion_tokens }
     }
 }
 

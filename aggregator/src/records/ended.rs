@@ -7,7 +7,6 @@ use crate::{
         RunRecord, RunState, RunSummary,
         events::{At, Event},
     },
-    stages::FinishReason,
 };
 
 impl From<&RunRecord> for Ended {
@@ -37,7 +36,7 @@ impl Ended {
             Event::MemberFinished(finished) => {
                 let seat = self.seat(finished.at);
                 seat.text.clone_from(&finished.text);
-                seat.finish_reason = finish_name(finished.finish_reason).to_owned();
+                seat.finish_reason = finished.finish_reason.name().to_owned();
                 seat.usage = finished.usage.into();
                 (seat.ms, seat.first_token_ms) = (ms(finished.timings.total), ms(finished.timings.first_token));
                 seat.mean_logprob = finished.mean_logprob;
@@ -56,7 +55,7 @@ impl Ended {
             }),
             Event::RunFinished(run) => {
                 self.answer.clone_from(&run.answer);
-                self.finish_reason = finish_name(run.finish_reason).to_owned();
+                self.finish_reason = run.finish_reason.name().to_owned();
                 self.warnings.clone_from(&run.warnings);
                 (self.usage, self.first_token_ms) = (run.usage.into(), ms(run.timings.first_token));
             }
@@ -96,14 +95,6 @@ impl From<RunSummary> for Line {
 impl From<Usage> for Tokens {
     fn from(usage: Usage) -> Self {
         Self { prompt: usage.prompt_tokens, cached: usage.cached_prompt_tokens, completion: usage.completion_tokens }
-    }
-}
-
-pub(super) fn finish_name(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::Cancelled => "cancelled",
     }
 }
 

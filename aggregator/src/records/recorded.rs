@@ -11,11 +11,7 @@ use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
-use super::{
-    Called, Recorder, Times,
-    ended::{finish_name, ms},
-    unix_ms,
-};
+use super::{Called, Recorder, Times, ended::ms, unix_ms};
 use crate::{
     error::Error,
     members::{Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Wanted},
@@ -113,7 +109,7 @@ impl Tape {
             }
             MemberEvent::Finished { finish_reason, usage, spent, .. } => {
                 called.outcome = "finished".to_owned();
-                called.finish_reason = finish_name(*finish_reason).to_owned();
+                called.finish_reason = finish_reason.name().to_owned();
                 called.usage = (*usage).into();
                 called.times = Times { first_token_ms: called.times.first_token_ms, ..*spent };
             }

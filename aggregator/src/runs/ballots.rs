@@ -2,9 +2,10 @@
 
 use regex::Regex;
 
-use super::{context::Context, events::At, propose::finished, watcher::Watcher};
+use super::{context::Context, events::At, watcher::Watcher};
 use crate::{
     members::{Answered, Call, Grammar, Parts, answer},
+    metrics::Loss,
     prompts::{Filling, Message, Part, PromptError, Template},
     stages::{Candidate, FinishReason, role},
     topology::{MaxTokens, Member, Sampling, Temperature},
@@ -30,19 +31,21 @@ pub(super) async fn ask(
     let sampling = decisive(context, at, member);
     let call = context.call(at, member, messages, Parts::whole(parts), sampling);
     let call = Call { grammar: Some(Grammar::Regex(regex.clone())), ignore_end: false, ..call };
-    let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
+    let metrics = &context.shared.metrics;
+    let watcher = Watcher { log: context.log, metrics, at, member, is_answer: false, feed: None };
+    let model = member.author.name();
     match answer(context.nodes, &call, &context.policy, &watcher).await {
         Ok(answered) if !decides(&answered, &regex) => {
-            context.lose(at, member.author.name(), "what it said is none of what it could".to_owned());
+            context.lose(at, model, Loss::Unusable, "what it said is none of what it could".to_owned());
             None
         }
         Ok(answered) => {
             let text = answered.text.clone();
-            context.log.member_finished(finished(at, answered));
+            context.finish(at, model, answered);
             Some(text)
         }
         Err(lost) => {
-            context.lose(at, member.author.name(), lost.error.message);
+            context.lose_failed(at, model, lost);
             None
         }
     }

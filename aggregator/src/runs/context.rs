@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    events::{At, Draft},
+    events::{At, Draft, MemberFinished, Timings},
     log::RunLog,
     question::AnswerForm,
     runner::Shared,
 };
 use crate::{
     error::Error,
-    members::{Call, Nodes, Parts, Policy},
+    members::{Answered, Call, Lost, Nodes, Parts, Policy},
+    metrics::Loss,
     prompts::Message,
     stages::Material,
     topology::{Member, Sampling},
@@ -85,8 +86,22 @@ impl<'r> Context<'r> {
         }
     }
 
+    /// A seat has an answer, which the run takes.
+    pub(super) fn finish(&self, at: At, model: &str, answered: Answered) {
+        self.shared.metrics.answered(model, &answered);
+        let Answered { text, finish_reason, usage, mean_logprob, first_token, total, .. } = answered;
+        let timings = Timings { total, first_token };
+        self.log.member_finished(MemberFinished { at, text, finish_reason, usage, timings, mean_logprob });
+    }
+
+    /// No call for a seat succeeded; the run goes on without it, and says so.
+    pub(super) fn lose_failed(&self, at: At, model: &str, lost: Lost) {
+        self.lose(at, model, Loss::Failed(lost.error.code), lost.error.message);
+    }
+
     /// A seat is lost; the run goes on without it, and says so.
-    pub(super) fn lose(&self, at: At, model: &str, why: String) {
+    pub(super) fn lose(&self, at: At, model: &str, loss: Loss, why: String) {
+        self.shared.metrics.lost(loss);
         self.log.degrade(format!("stage {} seat {} ({model}) is lost: {why}", at.stage, at.seat));
         self.log.member_failed(at, why);
     }

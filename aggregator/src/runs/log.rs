@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
@@ -77,6 +77,10 @@ impl RunLog {
     /// On whose behalf; empty for nobody in particular.
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    pub(super) fn topology(&self) -> &str {
+        &self.topology
     }
 
     pub(super) fn run_id(&self) -> &str {
@@ -254,6 +258,17 @@ impl RunLog {
         }
         self.outbox.push(event);
         self.outbox.close(error);
+    }
+
+    /// How long it took to the first token of its answer, if that came.
+    pub(super) fn first_token(&self) -> Option<Duration> {
+        self.lock().first_token.map(|at| at - self.started)
+    }
+
+    /// Whether something was lost or cut so far, and what it cost.
+    pub(super) fn so_far(&self) -> (bool, Usage) {
+        let state = self.lock();
+        (state.degraded, state.usage)
     }
 
     /// When it began.

@@ -6,7 +6,9 @@ use futures::{
     StreamExt,
     future::{BoxFuture, join},
 };
+use synod_telemetry::{Parent, spans};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{
     context::Context,
@@ -80,7 +82,8 @@ async fn run(
         form: AnswerForm::default(),
         deadline: deadline.min(Instant::now() + topology.deadline()),
     };
-    let ((), outcome) = join(run.run(), follow(context, watcher, Reader(outbox))).await;
+    let span = spans::workflow(topology.name(), run.log.run_id(), &Parent::default());
+    let ((), outcome) = join(run.run().instrument(span), follow(context, watcher, Reader(outbox))).await;
     registry.trim();
     outcome
 }

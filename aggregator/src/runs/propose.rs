@@ -5,7 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     context::Context,
-    events::{At, Event, MemberFinished, StageFinished, StageKind, Timings},
+    events::{At, Event, StageFinished, StageKind},
     nested,
     overlap::Feed,
     watcher::Watcher,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode},
     members::{Answered, Call, Lost, Parts, answer},
+    metrics::Loss,
     stages::{
         Candidate, Prompt, budget,
         propose::{Seat, Tally, Verdict, prompt, seats},
@@ -144,7 +145,7 @@ impl Progress<'_, '_> {
                 }
                 None => "cut off: the stage's share of the deadline is over".to_owned(),
             };
-            self.lose(seat, why);
+            self.lose(seat, Loss::CutOff, why);
         }
         tally.usable()
     }
@@ -154,7 +155,7 @@ impl Progress<'_, '_> {
         let answered = match outcome {
             Ok(answered) => answered,
             Err(lost) => {
-                self.lose(seat, lost.error.message);
+                self.lose(seat, Loss::Failed(lost.error.code), lost.error.message);
                 return false;
             }
         };
@@ -163,38 +164,27 @@ impl Progress<'_, '_> {
         let text = match judged {
             Ok(text) => text,
             Err(why) => {
-                self.lose(seat, format!("its draft is not usable: {why}"));
+                self.lose(seat, Loss::Unusable, format!("its draft is not usable: {why}"));
                 return false;
             }
         };
         let at = At { stage: self.stage, seat: self.seats[seat].index };
-        self.context.tell_cuts(at, self.seats[seat].member.author.name(), &self.prompts[seat].quoted);
+        let model = self.seats[seat].member.author.name();
+        self.context.tell_cuts(at, model, &self.prompts[seat].quoted);
         if let Some(feed) = self.feed {
             feed.ended(seat, Some(&text));
         }
-        self.drafts.push(Candidate::of(at.stage, at.seat, self.seats[seat].member.author.name(), text, &answered));
-        self.context.log.member_finished(finished(at, answered));
+        self.drafts.push(Candidate::of(at.stage, at.seat, model, text, &answered));
+        self.context.finish(at, model, answered);
         true
     }
 
-    fn lose(&self, seat: usize, why: String) {
+    fn lose(&self, seat: usize, loss: Loss, why: String) {
         if let Some(feed) = self.feed {
             feed.ended(seat, None);
         }
         let Seat { index, member, .. } = &self.seats[seat];
-        self.context.lose(At { stage: self.stage, seat: *index }, member.author.name(), why);
-    }
-}
-
-/// An answer as its event tells it.
-pub(super) fn finished(at: At, answered: Answered) -> MemberFinished {
-    MemberFinished {
-        at,
-        text: answered.text,
-        finish_reason: answered.finish_reason,
-        usage: answered.usage,
-        timings: Timings { total: answered.total, first_token: answered.first_token },
-        mean_logprob: answered.mean_logprob,
+        self.context.lose(At { stage: self.stage, seat: *index }, member.author.name(), loss, why);
     }
 }
 
@@ -207,7 +197,8 @@ async fn ask(
     deadline: Instant,
 ) -> Result<Answered, Lost> {
     let at = At { stage, seat: seat.index };
-    let watcher = Watcher { log: context.log, at, member: seat.member, is_answer: false, feed };
+    let metrics = &context.shared.metrics;
+    let watcher = Watcher { log: context.log, metrics, at, member: seat.member, is_answer: false, feed };
     if let Author::Topology(topology) = &seat.member.author {
         return nested::answer(context, topology, seat, prompt, &watcher, deadline).await;
     }

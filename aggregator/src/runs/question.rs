@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use synod_telemetry::Parent;
 
 use crate::{
     error::Error,
@@ -42,6 +43,9 @@ pub struct Question {
     /// On whose behalf; empty for nobody in particular.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tenant: String,
+    /// The span of whoever asks, of whose trace the run becomes a part.
+    #[serde(skip)]
+    pub parent: Parent,
 }
 
 /// What an answer must look like, which is the business of whoever writes it and not of those who draft.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use synod_telemetry::{names::attribute, spans};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::{
     context::{Context, Failed},
@@ -70,9 +72,12 @@ pub(super) async fn supervise(run: Run, slot: Admitted, gone: CancellationToken,
     };
     // The run is dropped by now, and with it every call to a node.
     if let Some(error) = failed {
+        spans::failed(&Span::current(), error.code.name());
         end.log.fail(error, None);
     }
+    let log = Arc::clone(&end.log);
     drop(end);
+    shared.metrics.ended(&log.summary(), log.first_token());
     shared.registry.trim();
     drop(slot);
 }
@@ -86,8 +91,14 @@ impl Run {
             Err(Failed::without_draft(Error::new(ErrorCode::DeadlineExceeded, "the run was not done by its deadline")))
         });
         match outcome {
-            Ok(finish_reason) => self.log.finish(finish_reason),
+            Ok(finish_reason) => {
+                let (degraded, usage) = self.log.so_far();
+                spans::finished(&Span::current(), finish_reason.name(), usage.into());
+                spans::set(&Span::current(), attribute::DEGRADED, degraded);
+                self.log.finish(finish_reason);
+            }
             Err(Failed { error, best_draft }) => {
+                spans::failed(&Span::current(), error.code.name());
                 error.log(self.log.run_id(), "run failed");
                 self.log.fail(error, best_draft);
             }
@@ -104,6 +115,7 @@ impl Run {
             let stages_left = stages.len() - stage;
             // Who decides slowly leaves time for the answer.
             let in_share = || context.within(budget::share(context.remaining(), stages_left, None));
+            let span = spans::stage(stage, shape.kind());
             match shape {
                 Stage::Propose(shape) => {
                     let place = Place { stage, stages_left };
@@ -114,23 +126,28 @@ impl Run {
                         _ => None,
                     };
                     if let Some((next, feed)) = ahead {
-                        let drafting = propose::run(&context, place, shape, drafts, Some(&feed));
-                        return synthesize::run_ahead(&context, stage + 1, next, &feed, drafting).await;
+                        let next_span = spans::stage(stage + 1, "synthesize");
+                        let drafting = propose::run(&context, place, shape, drafts, Some(&feed)).instrument(span);
+                        let writing = synthesize::run_ahead(&context, stage + 1, next, &feed, drafting);
+                        return writing.instrument(next_span).await;
                     }
-                    drafts = propose::run(&context, place, shape, drafts, None).await.map_err(Failed::without_draft)?;
+                    let drafting = propose::run(&context, place, shape, drafts, None).instrument(span);
+                    drafts = drafting.await.map_err(Failed::without_draft)?;
                 }
                 Stage::Select(shape) => {
                     let last = stage + 1 == stages.len();
-                    drafts = select::run(&in_share(), stage, shape, drafts, last).await;
+                    drafts = select::run(&in_share(), stage, shape, drafts, last).instrument(span).await;
                 }
-                Stage::Gate(shape) => match gate::run(&in_share(), stage, shape, drafts).await {
+                Stage::Gate(shape) => match gate::run(&in_share(), stage, shape, drafts).instrument(span).await {
                     Outcome::Stop(draft) => return Ok(self.answer_with(&draft)),
                     Outcome::GoOn(left, skipped) => {
                         drafts = left;
                         stage += skipped;
                     }
                 },
-                Stage::Synthesize(shape) => return synthesize::run(&context, stage, shape, &drafts).await,
+                Stage::Synthesize(shape) => {
+                    return synthesize::run(&context, stage, shape, &drafts).instrument(span).await;
+                }
             }
             stage += 1;
         }

@@ -8,11 +8,13 @@ use std::{
 };
 
 use futures::Stream;
+use synod_telemetry::spans;
 use tokio::time::{Instant, timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+use tracing::Instrument;
 
 use super::{
     events::Event,
@@ -27,6 +29,7 @@ use crate::{
     error::{Error, ErrorCode},
     limits::Limits,
     members::Nodes,
+    metrics::Metrics,
     prompts::{Conversation, Prompts},
     records::{Filter, Line, Record, Recorded, Recorder, unix_ms},
     topology::{Sampling, Topologies, Topology},
@@ -49,6 +52,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) registry: Registry,
     pub(super) recorder: Option<Arc<Recorder>>,
+    pub(super) metrics: Metrics,
 }
 
 impl Runner {
@@ -71,19 +75,29 @@ impl Runner {
         };
         let admission = Arc::new(Admission::new(&limits));
         let registry = Registry::new(limits.runs_kept, limits.runs_kept_bytes);
-        let shared = Arc::new(Shared { nodes, topologies, prompts, limits, registry, recorder });
+        let metrics = Metrics::new(topologies.names());
+        let shared = Arc::new(Shared { nodes, topologies, prompts, limits, registry, recorder, metrics });
         Self { shared, admission, tasks: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
     /// Accepts a question, or says why not before any work is done. Dropping the stream cancels the run.
     pub fn start(&self, question: Question) -> Result<RunStream, Error> {
-        let topology = self.shared.topologies.get(&question.topology);
-        let topology = topology.map_err(|unknown| Error::new(ErrorCode::TopologyNotFound, unknown.to_string()))?;
-        self.start_through(question, topology)
+        match self.shared.topologies.get(&question.topology) {
+            Ok(topology) => self.start_through(question, topology),
+            Err(unknown) => {
+                let error = Error::new(ErrorCode::TopologyNotFound, unknown.to_string());
+                self.shared.metrics.refused(&error);
+                Err(error)
+            }
+        }
     }
 
     /// [`start`](Self::start), through a topology that need not be one of those it offers.
     pub fn start_through(&self, question: Question, topology: &Arc<Topology>) -> Result<RunStream, Error> {
+        self.accept(question, topology).inspect_err(|error| self.shared.metrics.refused(error))
+    }
+
+    fn accept(&self, question: Question, topology: &Arc<Topology>) -> Result<RunStream, Error> {
         if self.tasks.is_closed() {
             return Err(Error::new(ErrorCode::Unavailable, "this aggregator is shutting down: ask another"));
         }
@@ -123,8 +137,24 @@ impl Runner {
             seed,
         };
         let gone = CancellationToken::new();
-        self.tasks.spawn(supervise(run, slot, gone.clone(), self.stop.clone()));
+        let span = spans::workflow(log.topology(), log.run_id(), &question.parent);
+        self.tasks.spawn(supervise(run, slot, gone.clone(), self.stop.clone()).instrument(span));
         Ok(RunStream { events: Reader(outbox), log, _cancel: gone.drop_guard() })
+    }
+
+    /// What is counted of its runs.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Runs that are under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.admission.in_flight()
+    }
+
+    /// Whether it takes no more questions.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.tasks.is_closed()
     }
 
     /// The topologies it offers.

@@ -6,13 +6,14 @@ use super::{
     context::{Context, Failed},
     events::{At, Draft, Event, StageFinished, StageKind},
     overlap::Feed,
-    propose::finished,
     question::AnswerForm,
     watcher::Watcher,
 };
 use crate::{
     error::{Error, ErrorCode},
     members::{Answered, Call, Lost, Parts, answer},
+    metrics::Loss,
+    prompts::PromptError,
     stages::{
         Candidate, FinishReason, Prompt, budget, shuffled,
         synthesize::{best, prompt, sampling},
@@ -76,17 +77,20 @@ async fn between(
     seat: usize,
 ) -> Option<Candidate> {
     let (at, member) = (At { stage, seat }, &synthesize.member);
-    let watcher = Watcher { log: context.log, at, member, is_answer: false, feed: None };
-    let lose = |why: String| context.lose(at, member.author.name(), why);
-    let prompt = prompt(synthesize, shown, context.material).map_err(|error| lose(error.to_string())).ok()?;
+    let watcher = Watcher { is_answer: false, ..watcher(context, at, synthesize) };
+    let model = member.author.name();
+    let lose = |loss: Loss, why: String| context.lose(at, model, loss, why);
+    let unwritten = |error: PromptError| lose(Loss::Failed(ErrorCode::Internal), error.to_string());
+    let prompt = prompt(synthesize, shown, context.material).map_err(unwritten).ok()?;
     let sampling = sampling(stage, seat, synthesize, context.material);
     let call = context.call(at, member, prompt.messages, Parts::whole(prompt.parts), sampling);
     let answered = answer(context.nodes, &call, &context.policy, &watcher).await;
-    let answered = answered.map_err(|lost| lose(lost.error.message)).ok()?;
-    let text = usable(&answered.text).map_err(|why| lose(format!("its synthesis is not usable: {why}"))).ok()?;
-    context.tell_cuts(at, member.author.name(), &prompt.quoted);
-    let synthesis = Candidate::of(stage, seat, member.author.name(), text, &answered);
-    context.log.member_finished(finished(at, answered));
+    let answered = answered.map_err(|lost| context.lose_failed(at, model, lost)).ok()?;
+    let unusable = |why| lose(Loss::Unusable, format!("its synthesis is not usable: {why}"));
+    let text = usable(&answered.text).map_err(unusable).ok()?;
+    context.tell_cuts(at, model, &prompt.quoted);
+    let synthesis = Candidate::of(stage, seat, model, text, &answered);
+    context.finish(at, model, answered);
     Some(synthesis)
 }
 
@@ -161,7 +165,8 @@ fn in_form(context: &Context<'_>, call: Call) -> Call {
 }
 
 fn watcher<'r>(context: &Context<'r>, at: At, synthesize: &'r Synthesize) -> Watcher<'r> {
-    Watcher { log: context.log, at, member: &synthesize.member, is_answer: true, feed: None }
+    let (metrics, member) = (&context.shared.metrics, &synthesize.member);
+    Watcher { log: context.log, metrics, at, member, is_answer: true, feed: None }
 }
 
 /// Accepts the answer, or puts a draft in its place.
@@ -186,6 +191,7 @@ fn conclude(
     let result = match outcome {
         Ok(answered) => Ok(accept(context, at, model, quoted, answered)),
         Err(lost) => {
+            context.shared.metrics.lost(Loss::Failed(lost.error.code));
             context.log.member_failed(at, lost.error.message.clone());
             stand_in(context, model, lost, best(drafts, model))
         }
@@ -208,7 +214,7 @@ fn accept(context: &Context<'_>, at: At, model: &str, quoted: &[(usize, usize)],
         context.log.degrade(format!("the answer of {model} is not usable: {why}"));
     }
     let finish_reason = answered.finish_reason;
-    context.log.member_finished(finished(at, answered));
+    context.finish(at, model, answered);
     finish_reason
 }
 

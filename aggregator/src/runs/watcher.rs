@@ -6,13 +6,15 @@ use super::{
     overlap::Feed,
 };
 use crate::{
-    members::{Cut, TokenLogprob, Watch},
+    members::{Cut, TokenLogprob, Trouble, Watch},
+    metrics::Metrics,
     topology::Member,
 };
 
 /// Writes a seat's events into the run's log.
 pub(super) struct Watcher<'r> {
     pub(super) log: &'r RunLog,
+    pub(super) metrics: &'r Metrics,
     pub(super) at: At,
     pub(super) member: &'r Member,
     /// Whether the seat writes the answer rather than a draft.
@@ -43,6 +45,10 @@ impl Watch for Watcher<'_> {
         if self.is_answer {
             self.log.logprobs(tokens);
         }
+    }
+
+    fn met(&self, trouble: Trouble) {
+        self.metrics.met(trouble);
     }
 
     fn delta(&self, text: &str, tokens: u32) {

@@ -30,6 +30,17 @@ pub enum FinishReason {
     Cancelled,
 }
 
+impl FinishReason {
+    /// The name that records, spans and clients have for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// One written answer, with its author.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {

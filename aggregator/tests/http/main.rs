@@ -5,6 +5,7 @@
 mod answers;
 mod attacks;
 mod fixture;
+mod probes;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../scripted/mod.rs"]
 mod scripted;

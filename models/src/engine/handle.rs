@@ -167,8 +167,15 @@ impl Engine {
 
     /// How busy the engine is now.
     pub fn busy(&self) -> EngineLoad {
-        let Counters { running, queued } = &*self.shared.counters;
+        let Counters { running, queued, .. } = &*self.shared.counters;
         EngineLoad { running: running.load(Relaxed), queued: queued.load(Relaxed) }
+    }
+
+    /// Which part of the memory for keys and values sequences hold, from 0 to 1. What is only kept for later is not counted:
+    /// it gives way.
+    pub fn cache_usage(&self) -> f64 {
+        let Counters { blocks, held, .. } = &*self.shared.counters;
+        held.load(Relaxed) as f64 / blocks.load(Relaxed).max(1) as f64
     }
 
     /// The limits it was loaded with.

@@ -52,6 +52,9 @@ pub(super) type Scores = Result<Vec<Vec<(u32, f32)>>, EngineError>;
 pub(super) struct Counters {
     pub(super) running: AtomicUsize,
     pub(super) queued: AtomicUsize,
+    /// Blocks of keys and values, and how many of them sequences hold.
+    pub(super) blocks: AtomicUsize,
+    pub(super) held: AtomicUsize,
 }
 
 /// What a scheduler may use.
@@ -85,6 +88,7 @@ impl Scheduler {
         limits: Limits,
     ) -> Self {
         let cache = BlockCache::new(limits.blocks);
+        counters.blocks.store(limits.blocks, Relaxed);
         let (running, waiting) = (Vec::new(), VecDeque::new());
         Self {
             model,
@@ -113,6 +117,7 @@ impl Scheduler {
                 self.step(&shares);
             }
             self.counters.running.store(self.running.len(), Relaxed);
+            self.counters.held.store(self.limits.blocks - self.cache.available(), Relaxed);
         }
         for sequence in self.running.iter_mut().chain(&mut self.waiting) {
             sequence.fail(EngineError::Stopped);

@@ -40,7 +40,7 @@ struct Head {
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
+    Extension(asked): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let request: ChatRequest = body::read(request, &app.limits).await?;
@@ -48,7 +48,7 @@ pub(super) async fn create(
     let wanted = request.wanted(&app.limits)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let head = Head {
-        id: format!("chatcmpl-{request_id}"),
+        id: format!("chatcmpl-{}", asked.id),
         model: wanted.model.clone(),
         created: now.map_or(0, |since| since.as_secs()),
         top_logprobs: wanted.top_logprobs,
@@ -56,7 +56,7 @@ pub(super) async fn create(
         tools: wanted.tools.clone(),
         choices: wanted.choices,
     };
-    let mut answers = wanted.start(&app, &caller, &request_id)?;
+    let mut answers = wanted.start(&app, &caller, &asked)?;
     if !streaming {
         return Ok(Json(whole::collect(head, answers).await?).into_response());
     }

@@ -26,15 +26,15 @@ use request::ResponseRequest;
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
+    Extension(asked): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let request: ResponseRequest = body::read(request, &app.limits).await?;
     let streaming = request.streaming();
     let wanted = request.wanted(&app.limits)?;
-    let mut output = Output::new(&request_id, &wanted.model, wanted.extension.drafts);
+    let mut output = Output::new(&asked.id, &wanted.model, wanted.extension.drafts);
     let mut choice = Choice::new(wanted.tools.clone());
-    let mut answers = wanted.start(&app, &caller, &request_id)?;
+    let mut answers = wanted.start(&app, &caller, &asked)?;
     if streaming {
         answers.first_word(app.limits.first_word).await?;
         return Ok(stream::respond(output, choice, answers, app.limits.keep_alive));
