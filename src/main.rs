@@ -7,13 +7,17 @@ mod cluster;
 mod config;
 mod exit;
 mod http;
+mod live;
 mod logging;
 mod network;
 mod output;
 mod progress;
 mod records;
 mod signals;
+mod state;
+mod terminal;
 mod topologies;
+mod warnings;
 
 use clap::Parser;
 
