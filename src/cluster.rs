@@ -7,7 +7,7 @@ use std::time::Duration;
 use synod_aggregator::discovery::{Fixed, Transport};
 use synod_aggregator::http::Http;
 use synod_aggregator::records::Settings;
-use synod_aggregator::{Limits, Network, Options, prompts::Prompts, topology::Topologies};
+use synod_aggregator::{Limits, Network, Options, Window, prompts::Prompts, topology::Topologies};
 use synod_models::engine::Device;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
@@ -51,6 +51,8 @@ pub(crate) struct Cluster {
     pub(crate) aggregator: SocketAddr,
     /// What each node hosts, and its address.
     pub(crate) nodes: Vec<(Vec<String>, SocketAddr)>,
+    /// What the aggregator is doing.
+    pub(crate) window: Window,
     nodes_stop: CancellationToken,
     watchers: JoinSet<()>,
     aggregator_stop: CancellationToken,
@@ -103,12 +105,13 @@ impl Cluster {
         let options = Options { nodes: Vec::new(), topologies, prompts, limits, records };
         let aggregator = listener.local_addr().map_err(|error| failed(error.to_string()))?;
         let aggregator_stop = CancellationToken::new();
-        let stop = aggregator_stop.clone();
+        let (stop, window) = (aggregator_stop.clone().cancelled_owned(), Window::default());
+        let shown = window.clone();
         let serving = tokio::spawn(async move {
-            let served = synod_aggregator::serve_both(listener, http, network, options, stop.cancelled_owned()).await;
+            let served = synod_aggregator::serve_watched(listener, http, network, options, shown, stop).await;
             served.map_err(|error| failed(crate::exit::with_causes(&error)))
         });
-        Ok(Self { aggregator, nodes, nodes_stop, watchers, aggregator_stop, serving })
+        Ok(Self { aggregator, nodes, window, nodes_stop, watchers, aggregator_stop, serving })
     }
 
     /// Lets what runs finish, then ends all.

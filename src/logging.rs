@@ -1,13 +1,16 @@
 //! Logs on stderr, as text or JSON; `RUST_LOG` chooses what.
 
-use std::io;
-
 use clap::ValueEnum;
 use synod_telemetry::spans;
-use tracing_subscriber::filter::{FilterExt, filter_fn};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+use crate::{live::Above, warnings};
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,10 +29,11 @@ pub(crate) fn start(format: LogFormat, quiet: bool, collecting: Option<Box<dyn L
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     // The steps of runs are for collectors: lines of the log say themselves which run they are about.
     let filter = filter.and(filter_fn(|metadata| metadata.target() != spans::TARGET));
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(|| Above);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(std::env::var_os("NO_COLOR").is_none()).with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+        LogFormat::Text => lines.with_ansi(std::env::var_os("NO_COLOR").is_none()).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
-    tracing_subscriber::registry().with(collecting).with(lines).init();
+    let told = lines.and_then(warnings::Keep).with_filter(filter);
+    tracing_subscriber::registry().with(collecting).with(told).init();
 }

@@ -7,14 +7,18 @@ mod cluster;
 mod config;
 mod exit;
 mod http;
+mod live;
 mod logging;
 mod network;
 mod output;
 mod progress;
 mod records;
 mod signals;
+mod state;
 mod telemetry;
+mod terminal;
 mod topologies;
+mod warnings;
 
 use clap::Parser;
 

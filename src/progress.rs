@@ -2,14 +2,13 @@
 
 use std::sync::Mutex;
 
-use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use synod_models::store::{PullEvent, PullProgress};
 
+use crate::live;
 use crate::output::Output;
 
 const TEMPLATE: &str = "{prefix} {bar:25} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} {msg}";
-/// Bar updates a second; more only makes a terminal busy.
-const HERTZ: u8 = 10;
 
 /// Listens to one pull after another.
 pub(crate) struct Progress {
@@ -50,16 +49,16 @@ impl PullProgress for Progress {
             }
             PullEvent::Waiting { model } => {
                 let text = format!("another process is pulling {model}; waiting for it");
-                state.say(self.output, &text);
+                self.output.note(&text);
             }
             PullEvent::SourceFailed { from, error } => {
-                state.say(self.output, &format!("source failed: {from}: {error}"));
+                self.output.note(&format!("source failed: {from}: {error}"));
                 // The next source begins with what it has.
                 state.tenths = 0;
             }
             PullEvent::Finished => {
                 if let Some(bar) = state.bar.take() {
-                    bar.finish_and_clear();
+                    live::remove(&bar);
                 }
             }
             _ => {}
@@ -86,18 +85,10 @@ impl State {
             output.note(&format!("{verb} {}: {}% ({done} of {total})", self.model, tenths * 10));
         }
     }
-
-    /// Says something without tearing the bar.
-    fn say(&self, output: Output, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| output.note(text)),
-            None => output.note(text),
-        }
-    }
 }
 
 fn new_bar(verb: &str, model: String, total_bytes: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total_bytes), ProgressDrawTarget::stderr_with_hz(HERTZ));
+    let bar = live::add(ProgressBar::new(total_bytes));
     // The template is a constant that is tried at every pull; a plain bar is good enough if it were wrong.
     let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));

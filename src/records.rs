@@ -1,13 +1,12 @@
 //! Where runs are recorded, by the configuration.
 
-use std::env;
 use std::path::PathBuf;
 
-use etcetera::BaseStrategy;
 use synod_aggregator::records::Settings;
 
 use crate::config::Config;
 use crate::exit::{ExitCode, Failure};
+use crate::state;
 
 const FILE: &str = "records.sqlite";
 
@@ -33,12 +32,8 @@ pub(crate) fn path(config: &Config) -> Result<PathBuf, Failure> {
     if let Some(path) = &config.records.path {
         return Ok(path.clone());
     }
-    if let Some(home) = env::var_os("SYNOD_HOME").filter(|home| !home.is_empty()) {
-        return Ok(PathBuf::from(home).join(FILE));
-    }
-    let dirs = etcetera::choose_base_strategy().map_err(|error| {
+    state::file(FILE).map_err(|error| {
         Failure::new(ExitCode::Configuration, format!("there is no place for records: {error}"))
             .hint("name a file in [records] path, or set [records] enabled = false")
-    })?;
-    Ok(dirs.state_dir().unwrap_or_else(|| dirs.data_dir()).join("synod").join(FILE))
+    })
 }

@@ -1,9 +1,12 @@
 //! A small client, for `synod ask` and for tests: plain types in, plain types out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
-use synod_proto::v1::{AskRequest, GetRunRequest, ListRunsRequest, aggregator_service_client::AggregatorServiceClient};
+use synod_proto::v1::{
+    AskRequest, GetRunRequest, ListNodesRequest, ListRunsRequest, ListTopologiesRequest,
+    aggregator_service_client::AggregatorServiceClient,
+};
 use synod_tls::Tls;
 use tonic::{
     Request,
@@ -14,8 +17,11 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::{
     error::{Error, ErrorCode},
     records::{Filter, Line, Record},
-    runs::{Question, events::Event},
-    wire::{error_of, event_of},
+    runs::{
+        Question,
+        events::{Event, StagePlan},
+    },
+    wire::{error_of, event_of, offered},
 };
 
 /// Answers may be long, and drafts come with them.
@@ -25,6 +31,19 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// A connection to an aggregator.
 #[derive(Debug, Clone)]
 pub struct Client(AggregatorServiceClient<Channel>);
+
+/// A topology that an aggregator offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// Its name.
+    pub name: String,
+    /// What it is good for.
+    pub description: String,
+    /// Its stages.
+    pub stages: Vec<StagePlan>,
+    /// Whether it is asked where a question names none.
+    pub is_default: bool,
+}
 
 impl Client {
     /// Connects in the clear, or says that nobody is there.
@@ -59,6 +78,18 @@ impl Client {
             Err(status) => Some(Err(error_of(&status))),
         };
         Ok(responses.filter_map(move |response| std::future::ready(event(response))).boxed())
+    }
+
+    /// The topologies that it offers.
+    pub async fn topologies(&mut self) -> Result<Vec<Offered>, Error> {
+        let response = self.0.list_topologies(ListTopologiesRequest {}).await.map_err(|status| error_of(&status))?;
+        Ok(offered(response.into_inner()))
+    }
+
+    /// The models that its nodes host, those of nodes that are away for now included.
+    pub async fn models(&mut self) -> Result<BTreeSet<String>, Error> {
+        let response = self.0.list_nodes(ListNodesRequest {}).await.map_err(|status| error_of(&status))?;
+        Ok(response.into_inner().nodes.into_iter().flat_map(|node| node.models).collect())
     }
 
     /// Runs in a list, the newest first.

@@ -20,11 +20,13 @@ mod serve;
 mod service;
 mod stages;
 pub mod topology;
+pub mod window;
 mod wire;
 
 pub use client::Client;
 pub use error::{Error, ErrorCode, Retry};
 pub use limits::Limits;
 pub use runs::{AnswerForm, Question, RunStream, Runner, events};
-pub use serve::{Network, Options, ServeError, serve, serve_both, serve_with};
+pub use serve::{Network, Options, ServeError, serve, serve_both, serve_watched, serve_with};
 pub use stages::{Candidate, FinishReason};
+pub use window::Window;

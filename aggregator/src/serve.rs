@@ -19,6 +19,7 @@ use crate::{
     runs::Runner,
     service::Service,
     topology::Topologies,
+    window::Window,
 };
 
 /// How long connections may take to close once no run is left.
@@ -88,8 +89,20 @@ pub async fn serve_both(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    serve_watched(listener, http, network, options, Window::default(), shutdown).await
+}
+
+/// [`serve_both`], seen through a window.
+pub async fn serve_watched(
+    listener: TcpListener,
+    http: Option<Http>,
+    network: Network,
+    options: Options,
+    window: Window,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     let recorder = options.records.clone().map(Recorder::start);
-    let served = serve_recorded(listener, http, network, options, recorder.clone(), shutdown).await;
+    let served = serve_recorded(listener, http, network, options, recorder.clone(), window, shutdown).await;
     if let Some(recorder) = recorder {
         recorder.close().await;
     }
@@ -102,12 +115,14 @@ async fn serve_recorded(
     network: Network,
     options: Options,
     recorder: Option<Arc<Recorder>>,
+    window: Window,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let Options { topologies, prompts, limits, .. } = options;
     let tls = network.transport.tls.clone();
     let pool = Arc::new(Pool::start_over(network.discovery, network.transport, limits.clone()));
     let runner = Arc::new(Runner::recording(pool.clone(), topologies, prompts, limits.clone(), recorder));
+    window.open(&runner, &pool);
     let closed = CancellationToken::new();
     // Dropped with this future, and what it serves with it.
     let mut web = JoinSet::new();

@@ -6,11 +6,13 @@ mod aggregator;
 mod apis;
 mod ask;
 mod bench;
+mod chat;
 mod completions;
 mod keys;
 mod models;
 mod node;
 mod plan;
+mod question;
 mod reach;
 mod runs;
 mod tls;
@@ -32,6 +34,7 @@ const EXAMPLES: &str = "\
 Examples:
   synod ask 'Why is the sky blue?'         everything: models, nodes, one answer
   synod ask --show --topology moa-3 '…'    three layers, every draft as it is written
+  synod chat                               a conversation: drafts as they are written, history, commands
   synod runs show last --prompts           what each model was given, and what it made of it
   synod up                                 keep a cluster running for later questions
   synod models list                        what can be used, and what is here already
@@ -76,6 +79,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Ask a question of several models and get one answer
     Ask(ask::Ask),
+    /// Talk with several models: each question goes along with what was said before
+    Chat(chat::Chat),
     /// Start nodes and an aggregator on this machine; Ctrl-C drains
     Up(up::Up),
     /// Host models and serve them over gRPC
@@ -135,6 +140,7 @@ pub(crate) struct Context {
 pub(crate) async fn run(command: Command, context: Context) -> Result<(), Failure> {
     match command {
         Command::Ask(ask) => ask::run(ask, context).await,
+        Command::Chat(chat) => Box::pin(chat::run(chat, context)).await,
         Command::Up(up) => Box::pin(up::run(up, context)).await,
         Command::Node(node) => Box::pin(node::run(node, context)).await,
         Command::Aggregator(aggregator) => Box::pin(aggregator::run(aggregator, context)).await,

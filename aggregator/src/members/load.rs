@@ -40,6 +40,17 @@ pub(crate) struct Announced {
     pub(crate) decode_tok_s: f64,
 }
 
+/// How busy a model is on a node, as far as is known here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Sequences that decode or wait there, whoever asked for them.
+    pub busy: usize,
+    /// Sequences that decode together; 0 where the node does not say.
+    pub slots: usize,
+    /// Tokens that were written for this process since it began.
+    pub written: u64,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Load(Mutex<State>);
@@ -57,6 +68,7 @@ pub(super) struct State {
     trust: Option<f64>,
     last_failure: Option<Instant>,
     full_until: Option<Instant>,
+    written: u64,
 }
 
 impl Load {
@@ -71,7 +83,20 @@ impl Load {
             trust: None,
             last_failure: None,
             full_until: None,
+            written: 0,
         }))
+    }
+
+    /// Counts tokens that came from there.
+    pub(super) fn wrote(&self, tokens: u32) {
+        let mut state = self.lock();
+        state.written = state.written.saturating_add(tokens.into());
+    }
+
+    /// How busy it is.
+    pub(crate) fn standing(&self) -> Standing {
+        let state = self.lock();
+        Standing { busy: state.busy(), slots: state.max_running, written: state.written }
     }
 
     /// Takes what the node says of itself into account.

@@ -31,8 +31,8 @@ pub(crate) use attempts::{Answered, Lost, Policy, Trouble, Watch, answer};
 pub(crate) use breaker::Rules;
 pub(crate) use choice::Chooser;
 pub(crate) use client::explain;
-pub use load::Lease;
 pub(crate) use load::{Announced, Load};
+pub use load::{Lease, Standing};
 pub use parts::Parts;
 pub use wanted::Wanted;
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, Embedded, EventStream, Nodes, Picked, Wanted, choice::Host, client};
+use super::{Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Wanted, choice::Host, client};
 use crate::{
     discovery::{Entry, NodeState, Pool},
     error::{Error, ErrorCode},
@@ -33,7 +33,13 @@ impl Nodes for Pool {
         let entry = self.entry(picked.lease.address()).ok_or_else(gone)?;
         let channel = entry.channel().ok_or_else(gone)?;
         let events = client::generate(channel, call, self.limits()).await.inspect_err(|error| doubt(&entry, error))?;
-        Ok(events.inspect_err(move |error| doubt(&entry, error)).boxed())
+        let load = entry.load(&call.model);
+        let count = move |event: &MemberEvent| {
+            if let MemberEvent::Delta { tokens, .. } = event {
+                load.wrote(*tokens);
+            }
+        };
+        Ok(events.inspect_ok(count).inspect_err(move |error| doubt(&entry, error)).boxed())
     }
 
     async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Embedded, Error> {

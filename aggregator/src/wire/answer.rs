@@ -50,10 +50,15 @@ impl From<v1::StageKind> for StageKind {
     }
 }
 
+impl From<v1::StagePlan> for StagePlan {
+    fn from(plan: v1::StagePlan) -> Self {
+        Self { kind: plan.kind().into(), models: plan.models }
+    }
+}
+
 impl From<v1::RunStarted> for RunStarted {
     fn from(started: v1::RunStarted) -> Self {
-        let plan = |plan: v1::StagePlan| StagePlan { kind: plan.kind().into(), models: plan.models };
-        let stages = started.stages.into_iter().map(plan).collect();
+        let stages = started.stages.into_iter().map(Into::into).collect();
         let v1::RunStarted { run_id, topology, seed, prompts, .. } = started;
         Self { run_id, topology, stages, seed, prompts }
     }

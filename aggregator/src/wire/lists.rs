@@ -6,6 +6,7 @@ use synod_proto::v1;
 
 use super::ms;
 use crate::{
+    client::Offered,
     discovery::{NodeInfo, NodeState},
     records::{Filter, Line, unix_ms},
     runs::{RunRecord, RunState, RunSummary, events::StagePlan},
@@ -25,6 +26,18 @@ impl From<&Topology> for v1::Topology {
             deadline_ms: ms(topology.deadline()),
         }
     }
+}
+
+/// What a list of topologies says, as a client knows it.
+pub(crate) fn offered(response: v1::ListTopologiesResponse) -> Vec<Offered> {
+    let default = response.default_topology;
+    let one = |topology: v1::Topology| Offered {
+        is_default: topology.name == default,
+        name: topology.name,
+        description: topology.description,
+        stages: topology.stages.into_iter().map(Into::into).collect(),
+    };
+    response.topologies.into_iter().map(one).collect()
 }
 
 impl From<NodeInfo> for v1::Node {

@@ -9,6 +9,7 @@ mod question;
 mod status;
 
 pub(crate) use answer::event_of;
+pub(crate) use lists::offered;
 pub(crate) use node::{Margins, member_event, part, start};
 pub(crate) use status::{error_of, status_of};
 

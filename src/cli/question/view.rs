@@ -1,21 +1,33 @@
 //! What a person sees of a run: who is writing, drafts if asked for, then the answer as it comes.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use synod_aggregator::events::{At, Event};
 
-use super::record::Record;
-use crate::exit::{ExitCode, Failure};
-use crate::output::Output;
+use super::{panel::Panel, record::Record};
+use crate::exit::Failure;
+use crate::live;
+use crate::output::{Output, without_controls};
+
+/// How much is seen of drafts while they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Drafts {
+    /// How many words there are.
+    Counted,
+    /// All of them, line by line on stderr.
+    Lines,
+    /// A row for each seat, as long as there is no answer. Needs a terminal; without one, nothing.
+    Panel,
+}
 
 /// Shows a run on the terminal.
-pub(super) struct View {
+pub(in crate::cli) struct View {
     output: Output,
-    show: bool,
+    drafts: Drafts,
     json: bool,
     spinner: ProgressBar,
     state: Mutex<State>,
@@ -31,37 +43,54 @@ struct State {
     answering: bool,
     /// Ends with a line break.
     ended_line: bool,
+    /// Where drafts are shown as rows.
+    panel: Option<Panel>,
 }
 
 impl View {
     /// A spinner on a terminal, plain lines elsewhere.
-    pub(super) fn new(output: Output, show: bool, json: bool) -> Self {
-        let hidden = output.is_quiet() || json || !std::io::stderr().is_terminal();
-        let spinner = if hidden { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+    pub(in crate::cli) fn new(output: Output, drafts: Drafts, json: bool) -> Self {
+        let hidden = output.is_quiet() || json || !output.is_watched();
+        let spinner = if hidden { ProgressBar::hidden() } else { live::add(ProgressBar::new_spinner()) };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
             spinner.set_style(style);
         }
         spinner.enable_steady_tick(Duration::from_millis(120));
-        Self { output, show, json, spinner, state: Mutex::default() }
+        let panel = (drafts == Drafts::Panel && !hidden).then(|| Panel::new(output));
+        Self { output, drafts, json, spinner, state: Mutex::new(State { panel, ..State::default() }) }
     }
 
     /// What is going on before the run starts.
-    pub(super) fn status(&self, text: &str) {
+    pub(in crate::cli) fn status(&self, text: &str) {
         self.spinner.set_message(text.to_owned());
     }
 
-    /// Takes the spinner away.
-    pub(super) fn clear(&self) {
-        self.spinner.finish_and_clear();
-        let ended = self.state.lock().is_ok_and(|state| !state.answering || state.ended_line);
-        if !self.json && !ended {
-            let _ = self.stdout("\n"); // whoever read the answer may have gone
+    /// Takes away what is drawn in place, and ends the answer's last line.
+    pub(in crate::cli) fn clear(&self) {
+        let Ok(mut state) = self.state.lock() else { return };
+        self.undraw(&mut state);
+        if !self.json && state.answering && !state.ended_line {
+            let _ = self.output.piece("\n"); // whoever read the answer may have gone
+        }
+    }
+
+    fn undraw(&self, state: &mut State) {
+        live::remove(&self.spinner);
+        if let Some(panel) = &mut state.panel {
+            panel.clear();
         }
     }
 
     /// Shows what happened; `record` is what happened before.
-    pub(super) fn event(&self, event: &Event, record: &Record) -> Result<(), Failure> {
+    pub(in crate::cli) fn event(&self, event: &Event, record: &Record) -> Result<(), Failure> {
         let Ok(mut state) = self.state.lock() else { return Ok(()) };
+        let state = &mut *state;
+        if let Some(panel) = state.panel.as_mut().filter(|_| !state.answering) {
+            if matches!(event, Event::MemberStarted(_)) {
+                live::remove(&self.spinner);
+            }
+            panel.event(event, record);
+        }
         match event {
             Event::MemberStarted(started) => {
                 let seats = record.stages.get(started.at.stage).map_or(0, |stage| stage.members.len());
@@ -73,7 +102,7 @@ impl View {
                 );
                 self.spinner.set_message(what);
             }
-            Event::MemberDelta { at, text } if self.show && !self.is_answer(*at, record) => {
+            Event::MemberDelta { at, text } if self.drafts == Drafts::Lines && !self.is_answer(*at, record) => {
                 let line = state.lines.entry(*at).or_default();
                 line.push_str(text);
                 while let Some(full) = take_line(line) {
@@ -93,24 +122,25 @@ impl View {
             }
             Event::MemberFailed(failed) => {
                 let who = format!("stage {}, seat {}", failed.at.stage + 1, failed.at.seat + 1);
-                self.spinner.suspend(|| self.output.note(&format!("lost {who}: {}", failed.error)));
+                self.output.note(&format!("lost {who}: {}", failed.error));
             }
             Event::AnswerDelta { text, .. } if !self.json => {
                 if !state.answering {
-                    self.spinner.finish_and_clear();
-                    if self.show {
+                    self.undraw(state);
+                    if self.drafts == Drafts::Lines {
                         self.stderr("\n");
                     }
                 }
                 state.answering = true;
                 state.ended_line = text.ends_with('\n');
-                self.stdout(text)?;
+                self.output.piece(&self.output.plain(text))?;
             }
             Event::RunFinished(end) if !self.json && !state.answering => {
                 // An answer that was not streamed, such as a draft in place of a lost synthesis.
                 state.answering = true;
-                self.spinner.finish_and_clear();
-                self.stdout(&end.answer)?;
+                state.ended_line = end.answer.ends_with('\n');
+                self.undraw(state);
+                self.output.piece(&self.output.plain(&end.answer))?;
             }
             _ => {}
         }
@@ -127,18 +157,8 @@ impl View {
         let member = record.stages.get(at.stage).and_then(|stage| stage.members.get(at.seat));
         let who = member.map_or("", |member| if member.role.is_empty() { &member.model } else { &member.role });
         let short: String = who.chars().take(12).collect();
-        self.spinner.suspend(|| {
-            self.stderr(&format!("{}.{} {short:<12} │ {}\n", at.stage + 1, at.seat + 1, line.trim_end()));
-        });
-    }
-
-    fn stdout(&self, text: &str) -> Result<(), Failure> {
-        let mut stdout = std::io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        written.map_err(|error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Failure::new(ExitCode::Ok, ""),
-            _ => Failure::new(ExitCode::Failed, format!("cannot write to stdout: {error}")),
-        })
+        let line = without_controls(line.trim_end());
+        live::above(|| self.stderr(&format!("{}.{} {short:<12} │ {line}\n", at.stage + 1, at.seat + 1)));
     }
 
     fn stderr(&self, text: &str) {

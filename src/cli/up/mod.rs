@@ -1,5 +1,9 @@
 //! `synod up`
 
+mod rates;
+mod status;
+mod view;
+
 use clap::Args;
 use synod_models::{engine::Device, store::Store};
 
@@ -7,14 +11,17 @@ use super::{Context, tls::TlsFlags, topology::named};
 use crate::cluster::{self, Cluster, NodeSpec};
 use crate::config::{Config, Discovery};
 use crate::exit::Failure;
-use crate::{network, records, topologies};
+use crate::{network, records, terminal, topologies};
+use view::{Addresses, View};
 
 const EXAMPLES: &str = "\
 Examples:
   synod up                        nodes for the default topology, and an aggregator on 127.0.0.1:7600 (HTTP: 7680)
   synod up --topology self-moa
   synod up --config cluster.toml  the [[nodes]] of a file
-  synod ask 'Why is the sky blue?'";
+  synod ask 'Why is the sky blue?'
+
+At a terminal, what runs is shown below the log; --quiet leaves it out. Elsewhere each address is a line, then `ready`.";
 
 /// Start nodes and an aggregator on this machine; Ctrl-C drains
 #[derive(Debug, Args)]
@@ -60,10 +67,18 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
         context.output.text(&format!("node listening on {address}: {}", models.join(", ")))?;
     }
     context.output.text(&format!("aggregator listening on {}", cluster.aggregator))?;
-    if let Some(url) = url {
+    if let Some(url) = &url {
         context.output.text(&format!("HTTP on {url}"))?;
     }
     context.output.text("ready")?;
+    if context.output.is_terminal() && terminal::is_ours() && !context.output.is_quiet() {
+        let addresses = Addresses { grpc: cluster.aggregator, http: url };
+        let view = View::new(addresses, cluster.window.clone(), context.output);
+        tokio::select! {
+            () = view.keep() => {}
+            () = context.interrupt.wait() => {}
+        }
+    }
     context.interrupt.wait().await;
     context.output.note("draining");
     cluster.stop().await

@@ -1,4 +1,4 @@
-//! What `ask --json` prints: the run, gathered from its events.
+//! A run, gathered from its events: what `ask --json` prints.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ const MAX_SEATS: usize = 1024;
 
 /// A run.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Record {
-    pub(super) answer: String,
-    run_id: String,
-    topology: String,
+pub(in crate::cli) struct Record {
+    pub(in crate::cli) answer: String,
+    pub(in crate::cli) run_id: String,
+    pub(in crate::cli) topology: String,
     finish_reason: &'static str,
     degraded: bool,
-    pub(super) warnings: Vec<String>,
+    pub(in crate::cli) warnings: Vec<String>,
     usage: Usage,
-    timings: Timings,
-    seed: u64,
-    pub(super) stages: Vec<Stage>,
+    pub(in crate::cli) timings: Timings,
+    pub(in crate::cli) seed: u64,
+    pub(in crate::cli) stages: Vec<Stage>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -33,34 +33,35 @@ struct Usage {
     cached_prompt_tokens: u32,
 }
 
+/// How long it took.
 #[derive(Debug, Default, Serialize)]
-struct Timings {
-    total_ms: u128,
+pub(in crate::cli) struct Timings {
+    pub(in crate::cli) total_ms: u128,
     first_token_ms: u128,
 }
 
 /// A stage of the run.
 #[derive(Debug, Serialize)]
-pub(super) struct Stage {
-    pub(super) kind: &'static str,
-    pub(super) members: Vec<Member>,
+pub(in crate::cli) struct Stage {
+    pub(in crate::cli) kind: &'static str,
+    pub(in crate::cli) members: Vec<Member>,
     /// What a select or gate decided, and why.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub(super) decision: String,
+    pub(in crate::cli) decision: String,
 }
 
 /// A seat of a stage.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Member {
-    pub(super) node: String,
+pub(in crate::cli) struct Member {
+    pub(in crate::cli) node: String,
     /// The run of the topology that wrote in place of a model.
     #[serde(skip_serializing_if = "String::is_empty")]
     nested_run_id: String,
-    pub(super) model: String,
-    pub(super) role: String,
-    text: String,
+    pub(in crate::cli) model: String,
+    pub(in crate::cli) role: String,
+    pub(in crate::cli) text: String,
     finish_reason: &'static str,
-    error: Option<String>,
+    pub(in crate::cli) error: Option<String>,
     prompt_tokens: u32,
     completion_tokens: u32,
     ms: u128,
@@ -69,7 +70,7 @@ pub(super) struct Member {
 
 impl Record {
     /// Takes in what happened next.
-    pub(super) fn take(&mut self, event: Event) {
+    pub(in crate::cli) fn take(&mut self, event: Event) {
         match event {
             Event::RunStarted(started) => {
                 (self.run_id, self.topology, self.seed) = (started.run_id, started.topology, started.seed);
@@ -126,7 +127,7 @@ impl Record {
     }
 
     /// The seat, if the run has it. A judge asked twice, a second round, a window have seats beyond those planned.
-    pub(super) fn member(&mut self, at: At) -> Option<&mut Member> {
+    pub(in crate::cli) fn member(&mut self, at: At) -> Option<&mut Member> {
         let members = &mut self.stages.get_mut(at.stage)?.members;
         if (members.len()..MAX_SEATS).contains(&at.seat) {
             members.resize_with(at.seat + 1, Member::default);
