@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use synod_models::engine::Engine;
 use synod_proto::v1;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     apis::{
@@ -53,12 +54,15 @@ impl Calls {
         let max_calls = bounded("max_calls", request.max_calls, 1, MAX_CALLS)?;
         let order = order(request, limits)?;
         let turn = self.queue.turn().await?;
+        let abandoned = CancellationToken::new();
+        let _until_answered = abandoned.clone().drop_guard();
         let work = tokio::task::spawn_blocking(move || {
             let options = CallOptions {
                 choice: Choice::Judged,
                 max_calls,
                 max_tokens: order.options.max_tokens,
                 sampling: order.options.sampling,
+                abandoned,
             };
             let answered = answer(&library, &retrieval, &engine, &order.messages, &options)?;
             drop(turn);

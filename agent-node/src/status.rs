@@ -87,7 +87,7 @@ impl NodeError {
             Self::Search(SearchError::NoEmbedder { .. }) => Code::FailedPrecondition,
             Self::Library(_) | Self::Search(SearchError::Embed(_)) => Code::Internal,
             Self::Embed(EmbedError::Tokenise { .. }) => Code::InvalidArgument,
-            Self::Embed(EmbedError::Abandoned) => Code::Cancelled,
+            Self::Embed(EmbedError::Abandoned) | Self::Call(CallError::Abandoned) => Code::Cancelled,
             Self::Embed(EmbedError::NotANumber { .. } | EmbedError::Device(_)) | Self::TaskFailed(_) => Code::Internal,
         }
     }
@@ -115,11 +115,11 @@ impl NodeError {
             Self::Library(LibraryError::Name { .. }) => "INVALID_REQUEST",
             Self::Library(_) => "CATALOGUE_UNREADABLE",
             Self::Call(CallError::NoCatalogue) => "NO_CATALOGUE",
+            Self::Embed(EmbedError::Abandoned) | Self::Call(CallError::Abandoned) => "ABANDONED",
             Self::Call(_) => "NO_CALL",
             Self::Search(SearchError::NoEmbedder { .. }) => "NO_EMBEDDER",
             Self::Search(SearchError::Embed(_)) => "NOT_EMBEDDED",
             Self::Embed(EmbedError::Tokenise { .. }) => "NOT_TOKENISED",
-            Self::Embed(EmbedError::Abandoned) => "ABANDONED",
             Self::Embed(EmbedError::Device(_)) | Self::TaskFailed(_) => "INTERNAL",
         }
     }

@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use synod_agent_node::apis::{Api, Effect, LazyEmbedder, Library, sources::Source};
+use synod_agent_node::apis::{
+    Api, Effect, LazyEmbedder, Library,
+    Retriever::Bm25,
+    calling::{CallError, CallOptions, Choice, call as call_one_of, candidates},
+    sources::Source,
+};
 use synod_models::{
     embed::Embedder,
+    engine::{Compute, Engine, EngineOptions},
     store::{CancelToken, Silent, Store},
+    text::ChatMessage,
 };
 use synod_proto::v1::{CallApiRequest, CallApiResponse, Message, Retriever, SearchApisRequest};
 use tonic::Code;
 
-use crate::fixture::{CALLER, EMBEDDING, Node, caller, host};
+use crate::fixture::{CALLER, CHAT, EMBEDDING, Node, caller, host};
 
 fn library(dir: &std::path::Path) -> Arc<Library> {
     let load = || {
@@ -90,4 +97,25 @@ async fn what_can_be_called_follows_the_catalogue_as_it_changes() {
     assert_eq!(called.retrieved[0].api, "read_weather");
     let fits = |arguments: &str| arguments.contains(r#""units":"metric""#);
     assert!(called.calls.iter().all(|call| fits(&call.arguments_json)), "{:?}", called.calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_more_is_computed_for_a_caller_that_has_gone() {
+    let function = json!({ "name": "get_weather", "parameters": { "type": "object", "properties": {} } });
+    let dir = tempfile::tempdir().unwrap();
+    publish(dir.path(), &function).await;
+    let work = move || {
+        let model = Store::open().unwrap().pull(CHAT, &Silent, &CancelToken::new()).unwrap();
+        let engine = Engine::load(model.weights(), &Compute::new(0), EngineOptions::standard()).unwrap();
+        let hits = library(dir.path()).get("tools").unwrap().search("weather", 1, Bm25).unwrap();
+        [Choice::Judged, Choice::Written].map(|choice| {
+            let options = CallOptions { choice, ..CallOptions::standard() };
+            options.abandoned.cancel();
+            let request = [ChatMessage { role: "user".to_owned(), content: "The weather?".to_owned() }];
+            call_one_of(&engine, &request, &candidates(&hits), &options).map(|outcome| outcome.decision)
+        })
+    };
+    for outcome in tokio::task::spawn_blocking(work).await.unwrap() {
+        assert!(matches!(outcome, Err(CallError::Abandoned)), "{outcome:?}");
+    }
 }

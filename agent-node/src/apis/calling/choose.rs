@@ -14,6 +14,7 @@ use synod_models::{
     engine::Engine,
     text::{ChatMessage, Specials},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     CallError, Candidate, Spent,
@@ -51,6 +52,7 @@ pub(super) fn judge(
     engine: &Engine,
     conversation: &[ChatMessage],
     candidates: &[Candidate],
+    abandoned: &CancellationToken,
     spent: &mut Spent,
 ) -> Result<Vec<Judged>, CallError> {
     let asker = Asker::new(engine, conversation)?;
@@ -58,6 +60,9 @@ pub(super) fn judge(
     let mut judged = Vec::new();
     let mut scores = Vec::new();
     for Candidate { api, prior } in candidates {
+        if abandoned.is_cancelled() {
+            return Err(CallError::Abandoned);
+        }
         let (with, empty) = (asker.ask(&document(api), spent)?, asker.ask_nothing(&document(api), spent)?);
         let (fit, gain) = (with.odds - empty, with.mean - without.mean);
         scores.push(WEIGHTS.fit * fit + WEIGHTS.gain * gain + WEIGHTS.prior * prior);

@@ -24,6 +24,7 @@ use synod_models::{
     grammar::GrammarError,
     text::{ChatMessage, TemplateError},
 };
+use tokio_util::sync::CancellationToken;
 
 pub use answer::{Decision, check};
 pub use choose::Judged;
@@ -71,13 +72,21 @@ pub struct CallOptions {
     pub max_tokens: usize,
     /// How the answer's tokens are drawn.
     pub sampling: Sampling,
+    /// Ends the work when its caller has gone.
+    pub abandoned: CancellationToken,
 }
 
 impl CallOptions {
     /// One call, greedily, chosen by judging each document.
     #[must_use]
     pub fn standard() -> Self {
-        Self { choice: Choice::Judged, max_calls: 1, max_tokens: 512, sampling: Sampling::greedy() }
+        Self {
+            choice: Choice::Judged,
+            max_calls: 1,
+            max_tokens: 512,
+            sampling: Sampling::greedy(),
+            abandoned: CancellationToken::new(),
+        }
     }
 }
 
@@ -112,6 +121,9 @@ pub enum CallError {
     /// The conversation is empty.
     #[error("there is no request: the conversation must end with one")]
     NoRequest,
+    /// Nobody waits for it any more.
+    #[error("the call was abandoned")]
+    Abandoned,
     /// There is nothing to search.
     #[error("there is no catalogue of APIs: add one with `synod apis add`")]
     NoCatalogue,
@@ -195,7 +207,7 @@ fn judged(
     options: &CallOptions,
     mut spent: Spent,
 ) -> Result<Outcome, CallError> {
-    let judged = choose::judge(engine, conversation, candidates, &mut spent)?;
+    let judged = choose::judge(engine, conversation, candidates, &options.abandoned, &mut spent)?;
     let none = 1.0 - judged.iter().map(|one| one.probability).sum::<f64>();
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by(|&a, &b| judged[b].probability.total_cmp(&judged[a].probability));
@@ -232,7 +244,7 @@ fn written(
     let shape = Shape { calls: options.max_calls, may_decline, may_ask: true };
     let attempt = |level| {
         let (schema, relaxed) = schema(apis, shape, level);
-        let written = write(engine, &ids, Some(schema.to_string()), options.sampling.clone(), options.max_tokens);
+        let written = write(engine, &ids, Some(schema.to_string()), options);
         written.map(|written| (written, relaxed))
     };
     let (written, relaxed) = match attempt(Level::Full) {

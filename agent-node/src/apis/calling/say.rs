@@ -1,11 +1,8 @@
 //! An answer in words, from what a call brought back.
 
-use synod_models::{
-    engine::{Engine, Sampling},
-    text::ChatMessage,
-};
+use synod_models::{engine::Engine, text::ChatMessage};
 
-use super::{CallError, Spent, prompt::result, write::write};
+use super::{CallError, CallOptions, Spent, prompt::result, write::write};
 
 /// The most tokens of an answer.
 const MAX_TOKENS: usize = 256;
@@ -28,7 +25,7 @@ pub fn say(
         end -= 1;
     }
     let ids = result(engine, conversation, rendered, &content[..end], end < content.len())?;
-    let written = write(engine, &ids, None, Sampling::greedy(), MAX_TOKENS)?;
+    let written = write(engine, &ids, None, &CallOptions { max_tokens: MAX_TOKENS, ..CallOptions::standard() })?;
     let spent = Spent { prompt_tokens: written.prompt_tokens, completion_tokens: written.completion_tokens };
     Ok((written.text.trim().to_owned(), spent))
 }

@@ -1,11 +1,11 @@
 //! One answer, under a grammar or without, with what it cost.
 
 use synod_models::{
-    engine::{Engine, EngineError, Event, FinishReason, Sampling, SequenceOptions},
+    engine::{Engine, EngineError, Event, FinishReason, SequenceOptions},
     grammar::Grammar,
 };
 
-use super::CallError;
+use super::{CallError, CallOptions};
 
 /// What a model wrote.
 #[derive(Debug, Clone)]
@@ -34,12 +34,12 @@ pub(super) fn write(
     engine: &Engine,
     prompt: &[u32],
     schema: Option<String>,
-    sampling: Sampling,
-    max_tokens: usize,
+    options: &CallOptions,
 ) -> Result<Written, CallError> {
     let is_free = schema.is_none();
+    let max_tokens = options.max_tokens;
     let mut sequence = engine.open(SequenceOptions {
-        sampling,
+        sampling: options.sampling.clone(),
         max_tokens,
         stop: Vec::new(),
         ignore_end: false,
@@ -51,6 +51,9 @@ pub(super) fn write(
     sequence.prompt.finish()?;
     let mut written = Written { text: String::new(), tokens: Vec::new(), prompt_tokens: 0, completion_tokens: 0 };
     while let Some(event) = sequence.events.blocking_next() {
+        if options.abandoned.is_cancelled() {
+            return Err(CallError::Abandoned);
+        }
         match event? {
             Event::Token(token) => {
                 written.tokens.push((token.text.len(), token.logprob));
