@@ -17,6 +17,11 @@ pub(crate) fn add(bar: ProgressBar) -> ProgressBar {
     DRAWN.add(bar)
 }
 
+/// The same, above one that is there.
+pub(crate) fn add_above(below: &ProgressBar, bar: ProgressBar) -> ProgressBar {
+    DRAWN.insert_before(below, bar)
+}
+
 /// Takes a bar away.
 pub(crate) fn remove(bar: &ProgressBar) {
     bar.finish_and_clear();

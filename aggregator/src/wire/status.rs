@@ -23,7 +23,8 @@ pub(crate) fn status_of(error: &Error) -> Status {
 /// What an aggregator's status says to its client.
 pub(crate) fn error_of(status: &Status) -> Error {
     let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let code = told(status).unwrap_or_else(|| guessed(status.code()));
+    let code =
+        told(status).unwrap_or_else(|| if is_cut(status) { ErrorCode::Unavailable } else { guessed(status.code()) });
     Error { code, message: crate::members::explain(status).message, retry_after }
 }
 
@@ -31,6 +32,11 @@ pub(crate) fn error_of(status: &Status) -> Error {
 fn told(status: &Status) -> Option<ErrorCode> {
     let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
     ErrorCode::from_name(&info.reason)
+}
+
+/// Whether it is of our own making, because a connection that was there is gone.
+fn is_cut(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>())
 }
 
 /// What it may be, from somebody between us.

@@ -111,7 +111,8 @@ impl Entry {
 fn unknown(name: &str) -> Failure {
     let near = nearest(name, COMMANDS.iter().map(|entry| entry.name));
     let hint = near.map_or_else(|| "/help lists the commands".to_owned(), |near| format!("did you mean {near}?"));
-    usage(format!("there is no command {name}")).hint(format!("{hint} A question that begins with / begins with //"))
+    usage(format!("there is no command {name}"))
+        .hint(format!("{hint} (a question that begins with / is typed with //)"))
 }
 
 fn usage(message: String) -> Failure {

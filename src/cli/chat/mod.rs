@@ -104,7 +104,7 @@ async fn at_a_terminal(chat: Chat, mut client: Client, context: &Context) -> Res
         None => one.is_default,
     });
     let topology = current.map_or_else(String::new, |one| format!("topology {} · ", one.name));
-    context.output.note(&context.output.dim(&format!("{topology}/help for commands, Ctrl-D to leave")));
+    context.output.note(&context.output.dim(&format!("{topology}/help lists commands")));
     let drafts = if chat.no_drafts { Drafts::Counted } else { Drafts::Panel };
     let stop = Stop::by_ctrl_c(context);
     let mut session = Session::new(client, chat.how, drafts, stop, context.output);

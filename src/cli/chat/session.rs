@@ -145,7 +145,7 @@ impl Session {
         };
         record.warnings.iter().for_each(|warning| self.output.note(&format!("warning: {warning}")));
         if self.stop.ctrl_c.is_some() {
-            self.say(&summary(&record));
+            self.say(&format!("{}\n", summary(&record)));
         }
         let Record { answer, run_id, topology, seed, .. } = &record;
         let (answer, run_id, topology) = (answer.clone(), run_id.clone(), topology.clone());

@@ -20,7 +20,7 @@ pub(super) async fn offered(client: &mut Client) -> Result<Vec<Offered>, Failure
 pub(super) fn list(offered: &[Offered], current: Option<&str>, output: &Output) -> Result<(), Failure> {
     for Offered { name, description, is_default, .. } in offered {
         let mark = if current.map_or(*is_default, |current| current == name) { "*" } else { " " };
-        let line = format!("{mark} {name:<14} {description}");
+        let line = format!("{mark} {name:<16} {description}");
         let line = if output.is_terminal() { terminal::head(&line, terminal::columns()) } else { line };
         output.text(&line)?;
     }

@@ -90,12 +90,20 @@ impl Panel {
             (seat.words, seat.text) = (0, doing.to_owned());
             return;
         }
-        let row = live::add(ProgressBar::new_spinner());
+        let row = self.row_at(at);
         row.set_style(style("{spinner} {msg}"));
         let seat = Seat { row, name: name.to_owned(), began: Instant::now(), words: 0, text: doing.to_owned() };
         seat.row.set_message(seat.line(at, &self.output, true));
         seat.row.enable_steady_tick(TICK);
         self.seats.insert(at, seat);
+    }
+
+    /// A row in the place of a seat, whatever the order in which seats begin.
+    fn row_at(&self, at: At) -> ProgressBar {
+        match self.seats.range(at..).next() {
+            Some((_, below)) => live::add_above(&below.row, ProgressBar::new_spinner()),
+            None => live::add(ProgressBar::new_spinner()),
+        }
     }
 
     fn end(&self, at: At, well: bool) {
@@ -112,7 +120,7 @@ impl Panel {
         let line = format!("stage {} · {counted}{}", finished.stage + 1, seconds(finished.took));
         self.seats.iter().filter(|(at, _)| at.stage == finished.stage).for_each(|(_, seat)| live::remove(&seat.row));
         self.seats.retain(|at, _| at.stage != finished.stage);
-        let row = live::add(ProgressBar::new_spinner());
+        let row = self.row_at(At { stage: finished.stage, seat: 0 });
         row.set_style(style("{msg}"));
         row.finish_with_message(format!("{} {}", self.output.good("✓"), terminal::head(&line, room())));
         self.stages.push(row);
