@@ -31,7 +31,8 @@ impl Cluster {
     pub(crate) fn start(nodes: usize, collector: Option<&str>) -> Self {
         let folder = TempDir::new().unwrap();
         let node = |at| {
-            let listen = ["node", "--model", MODEL, "--listen", "127.0.0.1:0", "--threads", "1"];
+            // Three seats are too many for one node, where there are two.
+            let listen = ["node", "--model", MODEL, "--listen", "127.0.0.1:0", "--threads", "1", "--max-running", "2"];
             let command = synod(&folder.path().join(format!("node-{at}.log")), collector, &listen);
             run(command, &["--metrics-listen", "127.0.0.1:0"], "node listening on ")
         };

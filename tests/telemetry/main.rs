@@ -40,16 +40,23 @@ async fn a_run_is_one_tree_through_the_aggregator_and_its_nodes() {
     let kinds: BTreeSet<String> = stages.iter().map(|stage| stage.text("synod.stage.kind")).collect();
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["propose", "synthesize"]);
     let seats: Vec<_> = stages.iter().flat_map(|stage| children(&trace, stage)).collect();
-    assert!(seats.len() == 7 && seats.iter().all(|seat| seat.begins("invoke_agent")), "{seats:#?}");
+    assert!(seats.iter().all(|seat| seat.begins("invoke_agent")), "{seats:#?}");
+    let places = seats.iter().map(|seat| (seat.number("synod.stage.index"), seat.number("synod.seat.index")));
+    assert_eq!(places.collect::<BTreeSet<_>>().len(), 7, "three, three and one: {seats:#?}");
     let mut nodes = BTreeSet::new();
     for seat in seats {
         let calls = children(&trace, seat);
         assert!(!calls.is_empty() && calls.iter().all(|call| call.service == "synod-aggregator"), "{calls:#?}");
         for call in calls {
-            nodes.insert(call.text("synod.node"));
             let served = children(&trace, call);
-            assert!(served.len() == 1 && served[0].service == "synod-node", "{served:#?}");
-            assert_eq!(served[0].text("gen_ai.request.model"), MODEL);
+            // A call that lost its race may never have come to its node.
+            if call.number("gen_ai.usage.output_tokens") > 0 {
+                assert_eq!(served.len(), 1, "{call:#?}");
+                nodes.insert(call.text("synod.node"));
+            }
+            for one in served {
+                assert_eq!((one.service.as_str(), one.text("gen_ai.request.model").as_str()), ("synod-node", MODEL));
+            }
         }
     }
     assert_eq!(nodes.len(), 2, "both nodes had a part in it");
