@@ -22,9 +22,9 @@ use super::{
     prompt::{Task, prompt},
 };
 
-/// How a candidate's evidence becomes one log-odds. A first guess: `synod apis eval --json` prints the evidence of each
-/// document, to fit them on.
-const WEIGHTS: Weights = Weights { fit: 0.5, gain: 2.0, prior: 1.0, none: 1.0 };
+/// How a candidate's evidence becomes one log-odds: by a logistic regression over what `synod apis eval --json` printed of 32
+/// questions of each BFCL file with qwen2.5-coder-0.5b (each file weighs the same). That of the rank is a guess.
+const WEIGHTS: Weights = Weights { fit: 1.6, gain: 4.3, prior: 1.0, none: 0.9 };
 
 struct Weights {
     fit: f64,
