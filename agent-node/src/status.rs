@@ -83,11 +83,11 @@ impl NodeError {
             Self::Library(LibraryError::Unknown { .. }) => Code::NotFound,
             Self::Library(LibraryError::Name { .. }) => Code::InvalidArgument,
             Self::Call(CallError::NoCatalogue) => Code::FailedPrecondition,
+            Self::Embed(EmbedError::Abandoned) | Self::Call(CallError::Abandoned) => Code::Cancelled,
             Self::Call(_) => Code::Aborted,
             Self::Search(SearchError::NoEmbedder { .. }) => Code::FailedPrecondition,
             Self::Library(_) | Self::Search(SearchError::Embed(_)) => Code::Internal,
             Self::Embed(EmbedError::Tokenise { .. }) => Code::InvalidArgument,
-            Self::Embed(EmbedError::Abandoned) | Self::Call(CallError::Abandoned) => Code::Cancelled,
             Self::Embed(EmbedError::NotANumber { .. } | EmbedError::Device(_)) | Self::TaskFailed(_) => Code::Internal,
         }
     }
