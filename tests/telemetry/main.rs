@@ -76,7 +76,7 @@ async fn the_trace_of_whoever_asks_goes_on() {
     let (status, answer) = send(&cluster.http(), &format!("{head}{rest}{body}")).await;
     assert_eq!(status, 200, "{answer}");
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    let run_id = answer["synod"]["run_id"].as_str().unwrap();
+    let run_id = answer["id"].as_str().unwrap().trim_start_matches("chatcmpl-");
     for (run_id, trace_id) in [("grpc", grpc), (run_id, http)] {
         let trace = collector.trace_of(run_id).await;
         let run = root(&trace);

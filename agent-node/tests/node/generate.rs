@@ -250,7 +250,11 @@ async fn control_tokens_in_messages_and_parts_are_text() {
 #[tokio::test]
 async fn bad_requests_are_refused_with_their_reason() {
     let (_node, client, _turn) = node().await;
-    let refused = async |requests: Vec<GenerateRequest>| ask(&client, requests).await;
+    let refused = async |requests: Vec<GenerateRequest>| {
+        // A busy machine is late to let go of the one before.
+        idle(&client).await;
+        ask(&client, requests).await
+    };
     let unknown = GenerateStart { model: "gpt-9".to_owned(), ..start("hi", 1) };
     let hosted = "no model `gpt-9` here: this node hosts all-minilm-l6-v2, smollm2-135m-instruct";
     check_refused(refused(vec![first(unknown)]).await, Code::NotFound, "UNKNOWN_MODEL", hosted);

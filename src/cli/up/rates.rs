@@ -37,7 +37,8 @@ impl Rates {
 
     /// Of all together.
     pub(super) fn sum(&self) -> f64 {
-        self.0.values().map(rate).sum()
+        // An empty sum of floats is −0.
+        self.0.values().map(rate).fold(0.0, |all, one| all + one)
     }
 }
 
