@@ -121,7 +121,7 @@ mod tests {
             "synod_runs_total{topology=\"a \\\"b\\\"\"} 1",
             "synod_nodes{state=\"ready\"} 2.0",
             "synod_nodes 0.5",
-            "synod_run_seconds_bucket{le=\"0.04\",topology=\"moa\"} 1",
+            "synod_run_seconds_bucket{topology=\"moa\",le=\"0.04\"} 1",
             "synod_run_seconds_count{topology=\"moa\"} 1",
         ] {
             assert!(text.lines().any(|one| one == line), "no `{line}` in\n{text}");
