@@ -159,8 +159,8 @@ mod tests {
             40,
             &[
                 "1m 2s · 0 runs · 0 tok/s",
-                "gRPC 127.0.0.1:7600 · HTTP http://127.0…",
-                "● qwen2.5-coder-0… 2/8 busy           1…",
+                "gRPC 127.0.0.1:7600 · HTTP http://127.…",
+                "● qwen2.5-coder-0… 2/8 busy           …",
                 "  … and 3 more",
             ],
         );
