@@ -86,7 +86,8 @@ async fn what_can_be_called_follows_the_catalogue_as_it_changes() {
     publish(dir.path(), &json!({ "name": "get_weather", "description": description, "parameters": parameters })).await;
     let called = call(&node, request).await;
     assert_eq!(called.retrieved[0].api, "get_weather");
-    assert!(called.calls.iter().all(|call| call.arguments_json == r#"{"city":"Oslo"}"#), "{:?}", called.calls);
+    let arguments: Vec<&str> = called.calls.iter().map(|call| call.arguments_json.as_str()).collect();
+    assert_eq!(arguments, [r#"{"city":"Oslo"}"#]);
 
     // Renamed, and with one argument more.
     let units = json!({ "type": "string", "enum": ["metric"] });
@@ -95,8 +96,8 @@ async fn what_can_be_called_follows_the_catalogue_as_it_changes() {
     publish(dir.path(), &json!({ "name": "read_weather", "description": description, "parameters": parameters })).await;
     let called = call(&node, request).await;
     assert_eq!(called.retrieved[0].api, "read_weather");
-    let fits = |arguments: &str| arguments.contains(r#""units":"metric""#);
-    assert!(called.calls.iter().all(|call| fits(&call.arguments_json)), "{:?}", called.calls);
+    let arguments: Vec<&str> = called.calls.iter().map(|call| call.arguments_json.as_str()).collect();
+    assert_eq!(arguments, [r#"{"city":"Oslo","units":"metric"}"#]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
