@@ -261,40 +261,34 @@ unsafe fn pair_dots<const F: u8, const R: usize>(weights: &[__m256i], lines: *co
     sums
 }
 
-/// As [`pair_dots`]: `vpdpbusd` adds all four products at once.
-///
-/// # Safety
-/// As [`pair_dots`].
-#[inline]
-#[target_feature(enable = "avx2,avxvnni")]
-unsafe fn vex_dots<const F: u8, const R: usize>(weights: &[__m256i], lines: *const Line, from: usize) -> [__m256i; R] {
-    let mut sums = [_mm256_setzero_si256(); R];
-    for (i, &weights) in weights.iter().enumerate() {
-        for row in 0..R {
-            // SAFETY: one of the rows' lines.
-            sums[row] = _mm256_dpbusd_avx_epi32(sums[row], weights, unsafe { broadcast(lines.add(row), from + i) });
+/// As [`pair_dots`], with an instruction that adds all four products at once.
+macro_rules! dots_of_four {
+    ($name:ident, $features:tt, $instruction:ident) => {
+        /// # Safety
+        /// As [`pair_dots`].
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const F: u8, const R: usize>(
+            weights: &[__m256i],
+            lines: *const Line,
+            from: usize,
+        ) -> [__m256i; R] {
+            let mut sums = [_mm256_setzero_si256(); R];
+            for (i, &weights) in weights.iter().enumerate() {
+                for row in 0..R {
+                    // SAFETY: one of the rows' lines.
+                    let q = unsafe { broadcast(lines.add(row), from + i) };
+                    sums[row] = $instruction(sums[row], weights, q);
+                }
+            }
+            sums
         }
-    }
-    sums
+    };
 }
 
-/// As [`vex_dots`].
-///
-/// # Safety
-/// As [`pair_dots`].
+dots_of_four!(vex_dots, "avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 #[cfg(test)]
-#[inline]
-#[target_feature(enable = "avx2,avx512vnni,avx512vl")]
-unsafe fn evex_dots<const F: u8, const R: usize>(weights: &[__m256i], lines: *const Line, from: usize) -> [__m256i; R] {
-    let mut sums = [_mm256_setzero_si256(); R];
-    for (i, &weights) in weights.iter().enumerate() {
-        for row in 0..R {
-            // SAFETY: one of the rows' lines.
-            sums[row] = _mm256_dpbusd_epi32(sums[row], weights, unsafe { broadcast(lines.add(row), from + i) });
-        }
-    }
-    sums
-}
+dots_of_four!(evex_dots, "avx2,avx512vnni,avx512vl", _mm256_dpbusd_epi32);
 
 /// The scales of half a block (8 lanes); and its minima, or the scales of its second half (Q6_K).
 ///

@@ -126,15 +126,19 @@ pub(crate) fn unpack(isa: Isa, panel: Panel<'_>, to: &mut [Unpacked]) -> bool {
     assert!(panel.bytes.len() >= panel.format.panel_bytes(panel.columns) && to.len() == panel.columns / BLOCK);
     match isa {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as in `multiply`.
-        Isa::Avx512Vnni => unsafe { avx512::unpack(panel, to) },
+        Isa::Avx512Vnni => {
+            // SAFETY: as in `multiply`.
+            unsafe { avx512::unpack(panel, to) };
+            true
+        }
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as in `multiply`.
-        Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::unpack(panel, to) },
-        _ => return false,
+        Isa::AvxVnni | Isa::Avx2 => {
+            // SAFETY: as in `multiply`.
+            unsafe { avx2::unpack(panel, to) };
+            true
+        }
+        _ => false,
     }
-    #[allow(unreachable_code, reason = "there are machines none of whose tiers unpack")]
-    true
 }
 
 /// As [`multiply`], with a panel that was unpacked; the tile has [`MAX_ROWS`] rows.
