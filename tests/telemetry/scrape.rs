@@ -16,15 +16,15 @@ impl Metrics {
     }
 }
 
-/// What an aggregator says once no run is under way: a run's client knows of its end a moment before it is counted.
-pub(crate) async fn at_rest(address: &str) -> Metrics {
+/// What is said once `gauge`, of what is under way, is nought: a client knows of its end a moment before it is counted.
+pub(crate) async fn at_rest(address: &str, gauge: &str, labels: &[(&str, &str)]) -> Metrics {
     let began = Instant::now();
     loop {
         let metrics = metrics(address).await;
-        if metrics.value("synod_runs_in_flight", &[]) == Some(0.0) {
+        if metrics.value(gauge, labels) == Some(0.0) {
             return metrics;
         }
-        assert!(began.elapsed() < PATIENCE, "a run is never over");
+        assert!(began.elapsed() < PATIENCE, "{gauge} is never nought");
     }
 }
 
