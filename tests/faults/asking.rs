@@ -10,8 +10,8 @@ use crate::cell::DEADLINE;
 
 /// What a run may take beyond its deadline until its caller knows how it ended.
 const SLACK: Duration = Duration::from_millis(250);
-/// Nobody waits longer than this for a run that hangs.
-const HANG: Duration = DEADLINE.saturating_add(Duration::from_secs(10));
+/// A run that goes on for so long beyond its deadline hangs.
+const HANG: Duration = Duration::from_secs(10);
 
 /// All of a run, up to its end.
 #[derive(Default)]
@@ -44,14 +44,14 @@ pub(crate) async fn ask(aggregator: &str, question: &str, mut meddle: impl FnMut
             }
         }
     };
-    seen.hangs = timeout(HANG, running).await.is_err();
+    seen.hangs = timeout(*DEADLINE + HANG, running).await.is_err();
     seen.took = began.elapsed();
     seen
 }
 
 impl Seen {
     /// What is wrong with how it ended: it must end once, in time, and with an error where it failed.
-    pub(crate) fn wrong(&self, deadline: Duration) -> Vec<String> {
+    pub(crate) fn wrong(&self) -> Vec<String> {
         if self.hangs {
             return vec![format!("it hangs after {:?}", self.events.last())];
         }
@@ -63,8 +63,8 @@ impl Seen {
         if !ends_well || self.after_the_error > 0 {
             wrong.push(format!("{ends} ends, error {:?}, {} after it", self.error, self.after_the_error));
         }
-        if self.took > deadline + SLACK {
-            wrong.push(format!("it took {:?} of {deadline:?}", self.took));
+        if self.took > *DEADLINE + SLACK {
+            wrong.push(format!("it took {:?} of {:?}", self.took, *DEADLINE));
         }
         wrong
     }

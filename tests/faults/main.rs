@@ -3,7 +3,7 @@
 //!
 //! Everything (see `docs/faults.md`):
 //! `cargo test --release --test faults -- --include-ignored --nocapture --test-threads 1`; `SYNOD_FAULTS="fault: Stop"`
-//! plays only the cells whose name has that in it.
+//! plays only the cells whose name has that in it, `SYNOD_FAULTS_DEADLINE=8` ends their runs sooner.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ use std::sync::Arc;
 use cell::{Cell, Fault, Rest, Role};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-/// Cells at a time: those with models have two processes that compute, and a deadline that a slow machine must hold too.
+/// Cells at a time: those with models have two processes that compute.
 const WITH_MODELS: usize = 1;
 const SCRIPTED: usize = 8;
 

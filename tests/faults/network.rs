@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     asking::{Seen, ask},
-    cell::{Cell, DEADLINE, Fault, Rest, Role},
+    cell::{Cell, Fault, Rest, Role},
     relay::{Way, relay},
     scripted::{Heard, Script, serve},
     support::{MODEL, Process},
@@ -141,7 +141,7 @@ impl Scene {
 
     async fn ask(&self, meddle: impl FnMut(&Event)) -> Seen {
         let seen = ask(&self.aggregator.address, QUESTION, meddle).await;
-        assert_eq!(seen.wrong(DEADLINE), [] as [&str; 0]);
+        assert_eq!(seen.wrong(), [] as [&str; 0]);
         seen
     }
 

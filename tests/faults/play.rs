@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     asking::{Seen, ask},
-    cell::{Cell, DEADLINE, End, Fault, LIAR, Rest, Role},
+    cell::{Cell, End, Fault, LIAR, Rest, Role},
     hurt::{Hurt, hurt},
     relay::{Way, relay},
     scripted::{Heard, LIE, Script, serve},
@@ -137,7 +137,7 @@ fn moment(cell: &Cell, event: &Event) -> Option<At> {
 
 fn judge(cast: &Cast, seen: &Seen) -> Outcome {
     let cell = &cast.cell;
-    let mut wrong = seen.wrong(DEADLINE);
+    let mut wrong = seen.wrong();
     let (end, degraded, warnings) = match (seen.events.last(), &seen.error) {
         (Some(Event::RunFinished(finished)), _) => (end_of(finished), finished.degraded, finished.warnings.clone()),
         (Some(Event::RunFailed(failed)), Some(error)) => (End::Error(error.code), true, failed.warnings.clone()),

@@ -86,12 +86,9 @@ impl Gemma3 {
 }
 
 impl CausalLm for Gemma3 {
-    fn forward(&self, tokens: &[u32], step: &Step) -> Tensor<2> {
-        let mut x = self.embedding.forward(tokens, &self.device);
-        for layer in &self.layers {
-            x = layer.forward(x, step);
-        }
-        self.head.forward(x, step)
+    fn forward(&self, tokens: &[u32], step: &Step) -> Option<Tensor<2>> {
+        let x = self.embedding.forward(tokens, &self.device);
+        DecoderLayer::forward_all(&self.layers, x, step).map(|x| self.head.forward(x, step))
     }
 
     fn config(&self) -> &Config {

@@ -18,8 +18,8 @@ use crate::{
 
 /// A causal language model: tokens of a ragged batch in, logits of the rows that were asked for out.
 pub trait CausalLm: Send {
-    /// `[rows]` ids → `[step.outputs, vocabulary]` logits.
-    fn forward(&self, tokens: &[u32], step: &Step) -> Tensor<2>;
+    /// `[rows]` ids → `[step.outputs, vocabulary]` logits; none if the pass was given up because nobody wanted it any more.
+    fn forward(&self, tokens: &[u32], step: &Step) -> Option<Tensor<2>>;
     /// Its hyperparameters.
     fn config(&self) -> &Config;
     /// Its rotary embeddings, in the order of `Step::angles`.

@@ -18,7 +18,7 @@ impl Qwen2 {
 }
 
 impl CausalLm for Qwen2 {
-    fn forward(&self, tokens: &[u32], step: &Step) -> Tensor<2> {
+    fn forward(&self, tokens: &[u32], step: &Step) -> Option<Tensor<2>> {
         self.0.forward(tokens, step)
     }
 

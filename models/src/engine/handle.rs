@@ -18,7 +18,7 @@ use super::{
     likelihood::LikelihoodRequest,
     model::LoadedModel,
     scheduler::{Command, Counters, Scheduler, ScoreRequest},
-    sequence::Opened,
+    sequence::{Listener, Opened},
 };
 use crate::{
     gguf::GgufError,
@@ -207,7 +207,8 @@ impl Engine {
         let most_events = options.max_tokens.clamp(1, info.context_length) + 2;
         let (sender, receiver) = mpsc::channel(most_events);
         let abandoned = Arc::new(AtomicBool::new(false));
-        let opened = Opened { id, options, constraint, events: sender, abandoned: abandoned.clone() };
+        let listener = Listener { events: sender, abandoned: abandoned.clone() };
+        let opened = Opened { id, options, constraint, listener };
         if let Err(error) = self.send(Command::Open(Box::new(opened))) {
             counters.queued.fetch_sub(1, Relaxed);
             return Err(error);

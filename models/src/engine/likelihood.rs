@@ -54,7 +54,7 @@ impl Scheduler {
             let rows = (start..end).map(|position| BatchRow { sequence: 0, position }).collect();
             let batch = Batch { rows, tables: vec![place.table().to_vec()] };
             let outputs = (first_output.max(start)..end).map(|position| position - start).collect();
-            let (logits, _) = self.model.forward(&ids[start..end], batch, outputs);
+            let logits = self.model.forward(&ids[start..end], batch, outputs);
             for (row, position) in logits.chunks_exact(self.model.vocabulary()).zip(first_output.max(start)..) {
                 let total = log_sum_exp(self.model.isa(), row);
                 match ids.get(position + 1) {

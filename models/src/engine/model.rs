@@ -13,7 +13,7 @@ use super::{
 use crate::{
     arch::{self, CausalLm},
     gguf::GgufFile,
-    nn::{Step, Workspace},
+    nn::{Step, Wanted, Workspace},
     text::{ChatTemplate, Tokenizer},
 };
 
@@ -59,13 +59,27 @@ impl LoadedModel {
         Ok(Loaded { model: Self { lm, tokenizer, workspace, compute: compute.clone() }, template, info, limits })
     }
 
-    /// Logits of the `outputs` rows, `[outputs, vocabulary]`, and how many seconds they took once it was our turn.
-    pub(super) fn forward(&self, tokens: &[u32], batch: Batch, outputs: Vec<usize>) -> (Vec<f32>, f32) {
+    /// Logits of the `outputs` rows, `[outputs, vocabulary]`.
+    pub(super) fn forward(&self, tokens: &[u32], batch: Batch, outputs: Vec<usize>) -> Vec<f32> {
+        match self.forward_while(Wanted::default(), tokens, batch, outputs) {
+            Some((logits, _)) => logits,
+            None => unreachable!("it was wanted"),
+        }
+    }
+
+    /// The same, and how many seconds it took once it was our turn; none if it was given up.
+    pub(super) fn forward_while(
+        &self,
+        wanted: Wanted,
+        tokens: &[u32],
+        batch: Batch,
+        outputs: Vec<usize>,
+    ) -> Option<(Vec<f32>, f32)> {
         let _turn = self.compute.turn();
         let started = Instant::now();
-        let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace);
-        match self.lm.forward(tokens, &step).into_data().try_into_vec() {
-            Ok(logits) => (logits, started.elapsed().as_secs_f32()),
+        let step = Step { wanted, ..Step::new(batch, outputs, self.lm.ropes(), &self.workspace) };
+        match self.lm.forward(tokens, &step)?.into_data().try_into_vec() {
+            Ok(logits) => Some((logits, started.elapsed().as_secs_f32())),
             Err(error) => unreachable!("logits are f32: {error:?}"),
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use synod_kernels::attention::{Batch, BatchRow};
 
-use crate::grammar::TokenSet;
+use crate::{grammar::TokenSet, nn::Wanted};
 
 use super::{
     EngineError,
@@ -21,7 +21,7 @@ use super::{
     model::LoadedModel,
     pace::StepTimes,
     plan::{Plan, Share},
-    sequence::{Opened, Running},
+    sequence::{Listener, Opened, Running},
 };
 
 /// What the engine's thread is told.
@@ -170,12 +170,12 @@ impl Scheduler {
 
     fn drop_abandoned(&mut self) {
         for index in (0..self.running.len()).rev() {
-            if self.running[index].is_abandoned() {
+            if !self.running[index].listener().is_there() {
                 self.retire(index);
             }
         }
         let before = self.waiting.len();
-        self.waiting.retain(|sequence| !sequence.is_abandoned());
+        self.waiting.retain(|sequence| sequence.listener().is_there());
         self.counters.queued.fetch_sub(before - self.waiting.len(), Relaxed);
     }
 
@@ -210,7 +210,12 @@ impl Scheduler {
             }
         }
         let decode_only = shares.iter().all(|share| self.running[share.index].is_decoding());
-        let (logits, seconds) = self.model.forward(&tokens, batch, outputs);
+        let listeners: Vec<_> = shares.iter().map(|share| self.running[share.index].listener().clone()).collect();
+        let wanted = Wanted::new(move || listeners.iter().any(Listener::is_there));
+        let Some((logits, seconds)) = self.model.forward_while(wanted, &tokens, batch, outputs) else {
+            self.take_masks(); // of sequences that are about to be dropped, all of them
+            return;
+        };
         if decode_only {
             self.times.measured(tokens.len(), seconds);
         }
@@ -269,7 +274,7 @@ impl Scheduler {
         for (chunk, tokens) in ids.chunks(CHUNK).enumerate() {
             let rows = (0..tokens.len()).map(|i| BatchRow { sequence: 0, position: chunk * CHUNK + i }).collect();
             let batch = Batch { rows, tables: vec![place.table().to_vec()] };
-            let (logits, _) = self.model.forward(tokens, batch, (0..tokens.len()).collect());
+            let logits = self.model.forward(tokens, batch, (0..tokens.len()).collect());
             for row in logits.chunks_exact(self.model.vocabulary()) {
                 positions.push(self.model.top_logprobs(row, top));
             }

@@ -30,9 +30,22 @@ pub(super) struct Opened {
     pub(super) id: u64,
     pub(super) options: SequenceOptions,
     pub(super) constraint: Option<Constraint>,
+    pub(super) listener: Listener,
+}
+
+/// Who is told of a sequence.
+#[derive(Debug, Clone)]
+pub(super) struct Listener {
     pub(super) events: mpsc::Sender<Result<Event, EngineError>>,
     /// Set when the caller has let go of the sequence.
     pub(super) abandoned: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Whether anybody still listens; once not, never again.
+    pub(super) fn is_there(&self) -> bool {
+        !self.abandoned.load(Relaxed) && !self.events.is_closed()
+    }
 }
 
 /// A sequence's tokens, its place in the cache and what is told of it.
@@ -58,8 +71,7 @@ pub(super) struct Running {
     pub(super) constraint: Option<Constraint>,
     forced: usize,
     options: SequenceOptions,
-    events: mpsc::Sender<Result<Event, EngineError>>,
-    abandoned: Arc<AtomicBool>,
+    listener: Listener,
     sampler: Sampler,
     characters: Utf8Stream,
     stop: StopFilter,
@@ -71,7 +83,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { id, options, constraint, events, abandoned } = opened;
+        let Opened { id, options, constraint, listener } = opened;
         Self {
             id,
             tokens: Vec::new(),
@@ -90,8 +102,7 @@ impl Running {
             characters: Utf8Stream::default(),
             stop: StopFilter::new(options.stop.clone()),
             options,
-            events,
-            abandoned,
+            listener,
             logprobs: 0.0,
             opened: Instant::now(),
             started: None,
@@ -105,9 +116,9 @@ impl Running {
         self.prompt_tokens = self.tokens.len();
     }
 
-    /// Nobody listens any more.
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Relaxed) || self.events.is_closed()
+    /// Who is told of it.
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
     }
 
     /// The tokens whose keys and values are in the cache.
@@ -289,6 +300,6 @@ impl Running {
     fn tell(&mut self, event: Result<Event, EngineError>) {
         // The channel holds every event a sequence can have; it only refuses when nobody listens, which the next step
         // notices.
-        let _ = self.events.try_send(event);
+        let _ = self.listener.events.try_send(event);
     }
 }

@@ -14,6 +14,11 @@ pub struct DecoderLayer {
 }
 
 impl DecoderLayer {
+    /// Through all `layers`, or nothing once nobody wants it: then keys and values of some of them are missing.
+    pub fn forward_all(layers: &[Self], x: Tensor<2>, step: &Step) -> Option<Tensor<2>> {
+        layers.iter().try_fold(x, |x, layer| step.wanted.is_so().then(|| layer.forward(x, step)))
+    }
+
     /// `[rows, width]` → `[rows, width]`.
     pub fn forward(&self, x: Tensor<2>, step: &Step) -> Tensor<2> {
         let x = self.attention.forward(x, step);

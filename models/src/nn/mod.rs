@@ -23,7 +23,7 @@ pub(crate) use loader::packed_format;
 pub use loader::{Loader, WeightError};
 #[cfg(feature = "wgpu")]
 pub use ops::cube::DeviceMatrix;
-pub use step::{Step, Workspace};
+pub use step::{Step, Wanted, Workspace};
 pub use synod_kernels::{
     attention::{Batch, BatchRow, Heads},
     elementwise::Gate,

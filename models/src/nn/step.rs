@@ -1,6 +1,9 @@
 //! What a forward pass works on besides weights and activations.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use burn::tensor::Device;
 use synod_kernels::{Activations, KvCache, KvShape, Team, attention::Batch, rope::Angles, rope::Rope};
@@ -19,6 +22,8 @@ pub struct Step {
     pub angles: Vec<Angles>,
     /// Where it is computed.
     pub workspace: Arc<Workspace>,
+    /// Whether it should go on.
+    pub wanted: Wanted,
     /// The batch in the device's memory, from the first operation that needs it there.
     #[cfg(feature = "wgpu")]
     pub(super) plan: std::sync::OnceLock<Plan>,
@@ -33,9 +38,39 @@ impl Step {
             outputs,
             angles,
             workspace: workspace.clone(),
+            wanted: Wanted::default(),
             #[cfg(feature = "wgpu")]
             plan: std::sync::OnceLock::new(),
         }
+    }
+}
+
+/// Asked between the layers of a pass: whether anybody still waits for it. A long prompt's pass takes seconds on a slow
+/// machine, and those who asked for it may go away meanwhile.
+pub struct Wanted(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl Wanted {
+    /// As `by` says each time.
+    pub fn new(by: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(by))
+    }
+
+    /// Whether somebody waits.
+    pub fn is_so(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl Default for Wanted {
+    /// To the end in any case.
+    fn default() -> Self {
+        Self::new(|| true)
+    }
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Wanted").field(&self.is_so()).finish()
     }
 }
 
