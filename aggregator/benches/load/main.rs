@@ -12,8 +12,9 @@ mod runs;
 
 use std::time::Duration;
 
+use nodes::DELTAS;
 use parts::Part;
-use runs::{Callers, Outcome};
+use runs::{ARRIVAL, Callers, Outcome};
 use serde_json::{Value, json};
 
 /// Runs in flight that the aggregator allows.
@@ -33,6 +34,12 @@ async fn main() {
     match arguments.split_first() {
         Some((role, _)) if role == "nodes" => nodes::serve_all().await,
         Some((role, nodes)) if role == "aggregator" => parts::aggregator(nodes, LIMIT, None).await,
+        Some((role, aggregators)) if role == "refused" => {
+            let callers = Callers::connect(&aggregators[0]).await;
+            let over_a_second = callers.refusals(BEYOND, ARRIVAL).await;
+            let at_once = callers.refusals(BEYOND, Duration::ZERO).await;
+            println!("{}", json!([over_a_second, at_once]));
+        }
         Some((role, nodes)) if role == "recording" => {
             let folder = tempfile::TempDir::new().unwrap();
             parts::aggregator(nodes, LIMIT, Some(folder.path().join("records.sqlite"))).await;
@@ -52,12 +59,17 @@ async fn measure() -> Value {
     let at_rate = callers.at_rate(RATE, RATE_SPAN, FAST).await;
     let cpu = aggregator.cpu() - cpu;
     let quiet = aggregator.resident_kib();
-    let (together, in_flight) = callers.together(LIMIT, SLOW, || aggregator.resident_kib()).await;
-    let storm = callers.beyond_the_limit(LIMIT, BEYOND, SLOW).await;
+    // In the middle of the second stage.
+    let later = (SLOW * DELTAS * 3 / 2).saturating_sub(ARRIVAL / 2);
+    let (together, in_flight) = callers.together(LIMIT, SLOW, later, || aggregator.resident_kib()).await;
+    // In the first stage, which is the busier one; by a process of their own, which has no other calls to wait for.
+    let refused = || parts::output("refused", &[&aggregator.addresses[0]]);
+    let (accepted, refused) = callers.together(LIMIT, SLOW, Duration::ZERO, refused).await;
+    let [refusals, burst]: [Vec<f64>; 2] = serde_json::from_slice(&refused).unwrap();
     drop(aggregator);
     let recorded = recorded(&nodes).await;
-    let totals = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| outcome.total));
-    let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(Outcome::overhead));
+    let totals = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| ms(outcome.total)).collect());
+    let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| ms(outcome.overhead())).collect());
     json!({
         "few": { "runs_per_s": 5, "overhead_ms": overheads(&few) },
         "at_rate": {
@@ -77,12 +89,12 @@ async fn measure() -> Value {
             "kib_per_run": in_flight.saturating_sub(quiet) as f64 / LIMIT as f64,
         },
         "beyond_the_limit": {
-            "refused": storm.refusals.len(),
+            "refused": refusals.len(),
             "asked": BEYOND,
-            "refusal_ms": quantiles(storm.refusals.iter().copied()),
-            "refusal_in_a_burst_ms": quantiles(storm.burst.iter().copied()),
-            "accepted_ended_once": ended_once(&storm.accepted),
-            "accepted_total_ms": totals(&storm.accepted),
+            "refusal_ms": quantiles(refusals),
+            "refusal_in_a_burst_ms": quantiles(burst),
+            "accepted_ended_once": ended_once(&accepted),
+            "accepted_total_ms": totals(&accepted),
             "total_ms_without_storm": totals(&together),
         },
     })
@@ -97,7 +109,7 @@ async fn recorded(nodes: &Part) -> Value {
     let cpu = aggregator.cpu();
     let at_rate = callers.at_rate(RATE, RATE_SPAN, FAST).await;
     let cpu = aggregator.cpu() - cpu;
-    let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(Outcome::overhead));
+    let overheads = |outcomes: &[Outcome]| quantiles(outcomes.iter().map(|outcome| ms(outcome.overhead())).collect());
     json!({
         "few_overhead_ms": overheads(&few),
         "at_rate_overhead_ms": overheads(&at_rate),
@@ -110,8 +122,11 @@ fn ended_once(outcomes: &[Outcome]) -> usize {
     outcomes.iter().filter(|outcome| outcome.finished == 1 && outcome.failed == 0).count()
 }
 
-fn quantiles(spans: impl Iterator<Item = Duration>) -> Value {
-    let mut ms: Vec<f64> = spans.map(|span| span.as_secs_f64() * 1e3).collect();
+fn ms(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+fn quantiles(mut ms: Vec<f64>) -> Value {
     ms.sort_by(f64::total_cmp);
     let at =
         |share: f64| ms.get((ms.len() as f64 * share) as usize).or(ms.last()).map(|ms| (ms * 100.0).round() / 100.0);

@@ -69,6 +69,14 @@ impl Drop for Part {
     }
 }
 
+/// What this program prints in another role, once it has ended.
+pub(crate) fn output(role: &str, arguments: &[&str]) -> Vec<u8> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.arg(role).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{role}: {}", output.status);
+    output.stdout
+}
+
 /// Completes when whoever started this process lets go of its input.
 pub(crate) async fn abandoned() {
     let end = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, future::join_all};
 use synod_aggregator::{Client, Error, ErrorCode, Question, events::Event};
 use tokio::{
-    task::JoinHandle,
+    task::{JoinHandle, block_in_place},
     time::{interval, sleep, sleep_until},
 };
 
 use crate::nodes::{DELTAS, PACE};
 
 /// Over which many callers come: nobody's thousand callers come in one instant.
-const ARRIVAL: Duration = Duration::from_secs(1);
+pub(crate) const ARRIVAL: Duration = Duration::from_secs(1);
 
 /// Connections that callers share: a server takes some 200 calls on each.
 const CONNECTIONS: usize = 16;
@@ -30,15 +30,6 @@ impl Outcome {
     pub(crate) fn overhead(&self) -> Duration {
         self.total.saturating_sub(self.pace * DELTAS * 2)
     }
-}
-
-/// What came of asking beyond the limit.
-pub(crate) struct Storm {
-    pub(crate) accepted: Vec<Outcome>,
-    /// How long each refusal took, of callers who came over a second.
-    pub(crate) refusals: Vec<Duration>,
-    /// The same of callers who all came at once.
-    pub(crate) burst: Vec<Duration>,
 }
 
 pub(crate) struct Callers(Vec<Client>);
@@ -64,22 +55,18 @@ impl Callers {
         all(runs).await
     }
 
-    /// So many that all are in flight together; and what `look` says while they are.
-    pub(crate) async fn together<T>(&self, runs: usize, pace: Duration, look: impl FnOnce() -> T) -> (Vec<Outcome>, T) {
+    /// So many that all are in flight together; and what `look` says some time after all are begun, which keeps this thread.
+    pub(crate) async fn together<T>(
+        &self,
+        runs: usize,
+        pace: Duration,
+        after: Duration,
+        look: impl FnOnce() -> T,
+    ) -> (Vec<Outcome>, T) {
         let runs = self.arrive(runs, pace).await;
-        // In the middle of the second stage.
-        sleep((pace * DELTAS * 3 / 2).saturating_sub(ARRIVAL / 2)).await;
-        let seen = look();
+        sleep(after).await;
+        let seen = block_in_place(look);
         (all(runs).await, seen)
-    }
-
-    /// Fills the aggregator, and then asks more of it: over a second, and as many again in one instant.
-    pub(crate) async fn beyond_the_limit(&self, limit: usize, beyond: usize, pace: Duration) -> Storm {
-        let accepted = self.arrive(limit, pace).await;
-        // The first stage goes on for a while.
-        let refusals = self.refusals(beyond, ARRIVAL).await;
-        let burst = self.refusals(beyond, Duration::ZERO).await;
-        Storm { accepted: all(accepted).await, refusals, burst }
     }
 
     /// Begins runs one after the other, each a little faster or slower than the others.
@@ -93,8 +80,8 @@ impl Callers {
         begun
     }
 
-    /// How long each of so many callers, who come within a span, waits for the word that there is no room.
-    async fn refusals(&self, callers: usize, span: Duration) -> Vec<Duration> {
+    /// How long each of so many callers, who come within a span, waits for the word that there is no room; in milliseconds.
+    pub(crate) async fn refusals(&self, callers: usize, span: Duration) -> Vec<f64> {
         let began = Instant::now();
         let asking = (0..callers).map(|at| {
             let client = self.client(at);
@@ -102,7 +89,9 @@ impl Callers {
                 sleep_until((began + place(at, callers, span)).into()).await;
                 let asked = Instant::now();
                 match run(client, Duration::from_millis(1)).await {
-                    Err(error) if error.code == ErrorCode::Overloaded && error.retry_after.is_some() => asked.elapsed(),
+                    Err(error) if error.code == ErrorCode::Overloaded && error.retry_after.is_some() => {
+                        asked.elapsed().as_secs_f64() * 1e3
+                    }
                     Err(error) => panic!("refused for another reason: {error}"),
                     Ok(_) => panic!("let in beyond the limit"),
                 }

@@ -1,4 +1,4 @@
-//! How long steps take, and so how many guesses are worth their rows.
+//! How long steps take, and so how many guesses are worth their rows, and how much of a prompt those who write wait for.
 
 /// Rows of a step up to which times are kept and guesses are made.
 pub(super) const MOST_ROWS: usize = 16;
@@ -9,19 +9,37 @@ const LATEST: f32 = 0.2;
 /// Guessing must promise at least this much.
 const WORTH: f32 = 1.05;
 
+/// For how many seconds those who write may wait for a chunk of somebody's prompt.
+const LONGEST_CHUNK: f32 = 0.25;
+/// A chunk is never shorter: rows that are computed together share the reading of the weights.
+const LEAST_CHUNK: usize = 64;
+
 /// Times of steps by their rows, as measured.
 #[derive(Debug, Default)]
 pub(super) struct StepTimes {
     seconds: [Option<f32>; MOST_ROWS + 1],
+    /// What a row of a long step took lately.
+    row: Option<f32>,
 }
 
 impl StepTimes {
     /// A step of `rows` rows took so long.
     pub(super) fn measured(&mut self, rows: usize, seconds: f32) {
-        if let Some(known) = self.seconds.get_mut(rows) {
-            // A step that the machine was busy elsewhere in says little.
+        // A step that the machine was busy elsewhere in says little.
+        let learn = |known: &mut Option<f32>, seconds: f32| {
             *known = Some(known.map_or(seconds, |known| known + (seconds.min(known * 2.0) - known) * LATEST));
+        };
+        if let Some(known) = self.seconds.get_mut(rows) {
+            learn(known, seconds);
+        } else if rows >= LEAST_CHUNK {
+            learn(&mut self.row, seconds / rows as f32);
         }
+    }
+
+    /// How many rows of prompts a step may have beside those of sequences that write.
+    pub(super) fn chunk(&self) -> usize {
+        let within = |row: f32| ((LONGEST_CHUNK / row) as usize).max(LEAST_CHUNK);
+        self.row.map_or(usize::MAX, within)
     }
 
     /// What a step of `rows` rows is expected to take.
@@ -80,6 +98,17 @@ mod tests {
         let lengths = cheap.worth_trying(2, &[(8, 0.9), (8, 0.05)]);
         assert!(lengths[0] > 4 && lengths[1] == 0, "{lengths:?}");
         assert_eq!(cheap.worth_trying(16, &[(8, 0.95)]), [0]);
+    }
+
+    #[test]
+    fn a_chunk_is_as_long_as_those_who_write_may_wait() {
+        let mut times = StepTimes::default();
+        assert_eq!(times.chunk(), usize::MAX);
+        times.measured(256, 0.256);
+        assert_eq!(times.chunk(), 250);
+        let mut slow = StepTimes::default();
+        slow.measured(256, 2.0);
+        assert_eq!(slow.chunk(), LEAST_CHUNK);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Who computes what in the next step.
 //!
 //! A step holds one row of every sequence that decodes and what is worth trying of their guesses, then as much of the
-//! waiting prompts as fits: a long prompt never holds up the others for longer than a chunk (Sarathi-Serve, arXiv
-//! 2403.02310). What one sequence has computed or is about to, another with the same beginning does not compute again.
+//! waiting prompts as fits, or as is computed while those who write may wait (Sarathi-Serve, arXiv 2403.02310). What one
+//! sequence has computed or is about to, another with the same beginning does not compute again.
 //!
 //! Memory is granted before it is used. A sequence is let in when its prompt and its longest answer have room, so that
 //! nobody who writes has to stop; a prompt that grows while it is read waits for more, and if all that could compute wait
@@ -86,6 +86,9 @@ impl Scheduler {
         let rows = STEP_ROWS - left;
         if rows < MOST_ROWS {
             left -= self.guess(&mut plan, rows);
+        }
+        if rows > 0 {
+            left = left.min(self.times.chunk());
         }
         for index in 0..self.running.len() {
             if left == 0 {

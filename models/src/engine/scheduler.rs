@@ -19,7 +19,7 @@ use super::{
     likelihood::LikelihoodRequest,
     masks::{Masked, Masks},
     model::LoadedModel,
-    pace::StepTimes,
+    pace::{MOST_ROWS, StepTimes},
     plan::{Plan, Share},
     sequence::{Listener, Opened, Running},
 };
@@ -216,7 +216,8 @@ impl Scheduler {
             self.take_masks(); // of sequences that are about to be dropped, all of them
             return;
         };
-        if decode_only {
+        // A few rows of a prompt are cheaper than as many that are tried: only the last has logits.
+        if decode_only || tokens.len() > MOST_ROWS {
             self.times.measured(tokens.len(), seconds);
         }
         self.draw(shares, logits);
