@@ -164,6 +164,30 @@ fn numbers_come_to_an_end() {
     assert!(accepted(json!({"type": "integer", "minimum": 9_007_199_254_740_991_i64}), "12345678901234567890"));
 }
 
+#[test]
+fn digits_behind_a_point_come_to_an_end() {
+    let id = |text: &str| SMOLLM2.tokenizer.encode(text, Specials::AsText)[0];
+    let mut constraint = SMOLLM2.compile(&Grammar::JsonSchema(json!({"type": "array"}).to_string()));
+    "[0.".chars().for_each(|c| constraint.accept(id(&c.to_string())).unwrap());
+    let written =
+        (0..1000).take_while(|_| constraint.mask().unwrap().contains(id("0")) && constraint.accept(id("0")).is_ok());
+    assert_eq!(written.count(), 32);
+    let mask = constraint.mask().unwrap();
+    assert!(mask.contains(id("]")) && mask.contains(id(",")));
+    constraint.rollback(1).unwrap();
+    assert!(constraint.mask().unwrap().contains(id("7")));
+    // A regular expression says itself where digits end, and where they must go on they do.
+    for grammar in
+        [Grammar::Regex("[0-9]{60}".to_owned()), Grammar::JsonSchema(json!({"const": "0".repeat(60)}).to_string())]
+    {
+        let mut constraint = SMOLLM2.compile(&grammar);
+        if matches!(grammar, Grammar::JsonSchema(_)) {
+            constraint.accept(id("\"")).unwrap();
+        }
+        (0..60).for_each(|_| assert!(constraint.mask().unwrap().count() > 0 && constraint.accept(id("0")).is_ok()));
+    }
+}
+
 /// How many bytes of `text`, cut as the tokenizer cuts it, can be accepted.
 fn accepted_bytes(constraint: &mut Constraint, text: &str) -> usize {
     let ids = SMOLLM2.tokenizer.encode(text, Specials::AsText);

@@ -8,10 +8,12 @@ use std::{
 };
 
 use synod_aggregator::{
-    Limits, Options,
+    Limits, Network, Options,
+    discovery::{Fixed, Transport},
+    http::{Http, HttpLimits, KeyFile, Keys},
     prompts::Prompts,
     records::{Settings, Texts},
-    serve,
+    serve_both,
     topology::{Known, from_toml},
 };
 use tokio::net::TcpListener;
@@ -83,10 +85,14 @@ pub(crate) async fn abandoned() {
     let _ = end.await;
 }
 
-/// An aggregator that allows so many runs, and records them in a file.
+/// An aggregator over gRPC and HTTP that allows so many runs, and records them in a file.
 pub(crate) async fn aggregator(nodes: &[String], limit: usize, records: Option<PathBuf>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("{}", listener.local_addr().unwrap());
+    let (grpc, http) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    println!("{} {}", grpc.local_addr().unwrap(), http.local_addr().unwrap());
+    let keys = Keys::open(KeyFile::at(PathBuf::from("/nonexistent")), false).unwrap();
+    let http = Http { listener: http, keys, origins: Vec::new(), tls: None, limits: HttpLimits::standard() };
+    let network = Network { discovery: Box::new(Fixed::new(nodes.to_vec())), transport: Transport::insecure() };
     let options = Options {
         records: records.map(|path| Settings {
             path,
@@ -94,10 +100,10 @@ pub(crate) async fn aggregator(nodes: &[String], limit: usize, records: Option<P
             max_bytes: 1 << 30,
             texts: Texts::Keep,
         }),
-        nodes: nodes.to_vec(),
+        nodes: Vec::new(),
         topologies: from_toml(MIXTURE, &Known::default()).unwrap(),
         prompts: Prompts::builtin().unwrap(),
         limits: Limits { concurrent_runs: limit, drain: Duration::ZERO, ..Limits::standard() },
     };
-    serve(listener, options, abandoned()).await.unwrap();
+    serve_both(grpc, Some(http), network, options, abandoned()).await.unwrap();
 }

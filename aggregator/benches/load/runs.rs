@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, future::join_all};
+use serde_json::json;
 use synod_aggregator::{Client, Error, ErrorCode, Question, events::Event};
 use tokio::{
     task::{JoinHandle, block_in_place},
@@ -32,15 +33,28 @@ impl Outcome {
     }
 }
 
-pub(crate) struct Callers(Vec<Client>);
+pub(crate) struct Callers(Vec<Caller>);
+
+#[derive(Clone)]
+enum Caller {
+    Grpc(Client),
+    Http(reqwest::Client, String),
+}
 
 impl Callers {
-    pub(crate) async fn connect(address: &str) -> Self {
-        let mut clients = Vec::new();
+    pub(crate) async fn over_grpc(address: &str) -> Self {
+        let mut callers = Vec::new();
         for _ in 0..CONNECTIONS {
-            clients.push(Client::connect(address).await.unwrap());
+            callers.push(Caller::Grpc(Client::connect(address).await.unwrap()));
         }
-        Self(clients)
+        Self(callers)
+    }
+
+    pub(crate) fn over_http(address: &str) -> Self {
+        // reqwest wants one even where nothing is encrypted; it may be there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
+        Self(vec![Caller::Http(client, format!("http://{address}/v1/chat/completions"))])
     }
 
     /// So many runs a second, whether or not those before are done.
@@ -50,9 +64,26 @@ impl Callers {
         let began = Instant::now();
         while began.elapsed() < span {
             ticks.tick().await;
-            runs.push(tokio::spawn(run(self.client(runs.len()), spread(pace, runs.len()))));
+            runs.push(tokio::spawn(run(self.caller(runs.len()), spread(pace, runs.len()))));
         }
         all(runs).await
+    }
+
+    /// So many who ask one question after the other, each so often.
+    pub(crate) async fn in_turn(&self, callers: usize, each: usize, pace: Duration) -> Vec<Outcome> {
+        let began = Instant::now();
+        let asking = (0..callers).map(|at| {
+            let caller = self.caller(at);
+            tokio::spawn(async move {
+                sleep_until((began + place(at, callers, ARRIVAL)).into()).await;
+                let mut outcomes = Vec::new();
+                for _ in 0..each {
+                    outcomes.push(run(caller.clone(), spread(pace, at)).await.unwrap());
+                }
+                outcomes
+            })
+        });
+        join_all(asking.collect::<Vec<_>>()).await.into_iter().flat_map(Result::unwrap).collect()
     }
 
     /// So many that all are in flight together; and what `look` says some time after all are begun, which keeps this thread.
@@ -75,7 +106,7 @@ impl Callers {
         let mut begun = Vec::new();
         for at in 0..runs {
             sleep_until((began + place(at, runs, ARRIVAL)).into()).await;
-            begun.push(tokio::spawn(run(self.client(at), spread(pace, at))));
+            begun.push(tokio::spawn(run(self.caller(at), spread(pace, at))));
         }
         begun
     }
@@ -84,11 +115,11 @@ impl Callers {
     pub(crate) async fn refusals(&self, callers: usize, span: Duration) -> Vec<f64> {
         let began = Instant::now();
         let asking = (0..callers).map(|at| {
-            let client = self.client(at);
+            let caller = self.caller(at);
             tokio::spawn(async move {
                 sleep_until((began + place(at, callers, span)).into()).await;
                 let asked = Instant::now();
-                match run(client, Duration::from_millis(1)).await {
+                match run(caller, Duration::from_millis(1)).await {
                     Err(error) if error.code == ErrorCode::Overloaded && error.retry_after.is_some() => {
                         asked.elapsed().as_secs_f64() * 1e3
                     }
@@ -100,7 +131,7 @@ impl Callers {
         join_all(asking.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
     }
 
-    fn client(&self, at: usize) -> Client {
+    fn caller(&self, at: usize) -> Caller {
         self.0[at % self.0.len()].clone()
     }
 }
@@ -119,9 +150,17 @@ fn spread(pace: Duration, at: usize) -> Duration {
     pace.mul_f64(0.9 + 0.2 * (at * 37 % 100) as f64 / 100.0)
 }
 
-async fn run(mut client: Client, pace: Duration) -> Result<Outcome, Error> {
-    let began = Instant::now();
-    let mut events = client.ask(Question::new(format!("Why? {PACE}{}", pace.as_micros()))).await?;
+async fn run(caller: Caller, pace: Duration) -> Result<Outcome, Error> {
+    let (began, question) = (Instant::now(), format!("Why? {PACE}{}", pace.as_micros()));
+    let (finished, failed) = match caller {
+        Caller::Grpc(client) => over_grpc(client, question).await?,
+        Caller::Http(client, url) => over_http(&client, &url, &question).await,
+    };
+    Ok(Outcome { finished, failed, total: began.elapsed(), pace })
+}
+
+async fn over_grpc(mut client: Client, question: String) -> Result<(usize, usize), Error> {
+    let mut events = client.ask(Question::new(question)).await?;
     let (mut finished, mut failed) = (0, 0);
     while let Some(event) = events.next().await {
         match event? {
@@ -130,5 +169,13 @@ async fn run(mut client: Client, pace: Duration) -> Result<Outcome, Error> {
             _ => {}
         }
     }
-    Ok(Outcome { finished, failed, total: began.elapsed(), pace })
+    Ok((finished, failed))
+}
+
+async fn over_http(client: &reqwest::Client, url: &str, question: &str) -> (usize, usize) {
+    let messages = json!([{ "role": "user", "content": question }]);
+    let request = json!({ "model": "mixture", "stream": true, "messages": messages });
+    let response = client.post(url).json(&request).send().await.unwrap();
+    let text = response.error_for_status().unwrap().text().await.unwrap();
+    (text.matches("data: [DONE]").count(), text.matches("\"error\"").count())
 }

@@ -15,7 +15,7 @@ use crate::{
     members::{Answered, Call, Lost, Nodes, Parts, Policy},
     metrics::Loss,
     prompts::Message,
-    stages::Material,
+    stages::{Material, usable::usable},
     topology::{Member, Sampling},
 };
 
@@ -84,6 +84,12 @@ impl<'r> Context<'r> {
             record: false,
             deadline: self.deadline,
         }
+    }
+
+    /// The usable text of what a member wrote, or why it has none.
+    pub(super) fn usable(&self, text: &str) -> Result<String, &'static str> {
+        // Past the end of its turn a model has nothing to say, and may say that over and over.
+        if self.ignore_end { Ok(text.trim().to_owned()) } else { usable(text) }
     }
 
     /// A seat has an answer, which the run takes.

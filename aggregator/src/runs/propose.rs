@@ -17,7 +17,6 @@ use crate::{
     stages::{
         Candidate, Prompt, budget,
         propose::{Seat, Tally, Verdict, prompt, seats},
-        usable::usable,
     },
     topology::{Author, Propose},
 };
@@ -159,9 +158,7 @@ impl Progress<'_, '_> {
                 return false;
             }
         };
-        // Past the end of its turn a model has nothing to say, and may say that over and over.
-        let judged = if self.context.ignore_end { Ok(answered.text.trim().to_owned()) } else { usable(&answered.text) };
-        let text = match judged {
+        let text = match self.context.usable(&answered.text) {
             Ok(text) => text,
             Err(why) => {
                 self.lose(seat, Loss::Unusable, format!("its draft is not usable: {why}"));

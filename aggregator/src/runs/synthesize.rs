@@ -17,7 +17,6 @@ use crate::{
     stages::{
         Candidate, FinishReason, Prompt, budget, shuffled,
         synthesize::{best, prompt, sampling},
-        usable::usable,
     },
     topology::Synthesize,
 };
@@ -87,7 +86,7 @@ async fn between(
     let answered = answer(context.nodes, &call, &context.policy, &watcher).await;
     let answered = answered.map_err(|lost| context.lose_failed(at, model, lost)).ok()?;
     let unusable = |why| lose(Loss::Unusable, format!("its synthesis is not usable: {why}"));
-    let text = usable(&answered.text).map_err(unusable).ok()?;
+    let text = context.usable(&answered.text).map_err(unusable).ok()?;
     context.tell_cuts(at, model, &prompt.quoted);
     let synthesis = Candidate::of(stage, seat, model, text, &answered);
     context.finish(at, model, answered);
@@ -210,7 +209,7 @@ fn conclude(
 fn accept(context: &Context<'_>, at: At, model: &str, quoted: &[(usize, usize)], answered: Answered) -> FinishReason {
     context.tell_cuts(at, model, quoted);
     // It has been read by now: all that is left is to say so.
-    if let Err(why) = usable(&answered.text) {
+    if let Err(why) = context.usable(&answered.text) {
         context.log.degrade(format!("the answer of {model} is not usable: {why}"));
     }
     let finish_reason = answered.finish_reason;

@@ -563,6 +563,18 @@ async fn what_breaks_a_rule_is_refused_before_any_work() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_must_write_past_the_end_may_repeat_itself() {
+    let looped = "round and round ".repeat(40);
+    let nodes =
+        || ["a", "b", "c", "s"].iter().fold(FakeNodes::new(), |nodes, model| nodes.node("n1", model, [say(&looped)]));
+    let (ended, _) = run(nodes(), question()).await;
+    assert!(ended.finished().degraded);
+    let (ended, asked) = run(nodes(), Question { ignore_end: true, ..question() }).await;
+    assert!(!ended.finished().degraded, "{:?}", ended.finished().warnings);
+    assert_eq!(asked.quoted("s").len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn runs_are_remembered_up_to_a_limit_and_ids_are_used_once() {
     let nodes = Arc::new(all_well());
     let runner = runner(&nodes, Limits { runs_kept: 2, ..Limits::standard() });

@@ -14,7 +14,7 @@ use llguidance::{
 use super::{
     Constraint, Grammar, GrammarError, GrammarLimits,
     constraint::Vocabulary,
-    environment::{Environment, ends},
+    environment::{Environment, digits, ends},
     error::plain,
     lark, regex, schema,
 };
@@ -69,7 +69,8 @@ impl std::fmt::Debug for GrammarCompiler {
 
 impl Prepared {
     fn new(tokenizer: &Arc<Tokenizer>) -> Result<Self, GrammarError> {
-        let vocabulary = Arc::new(Vocabulary { ends: ends(tokenizer), size: tokenizer.vocab_size() });
+        let (size, digits) = (tokenizer.vocab_size(), digits(tokenizer));
+        let vocabulary = Arc::new(Vocabulary { ends: ends(tokenizer), size, digits });
         let environment: TokEnv = Arc::new(Environment::new(tokenizer.clone())?);
         let slices = STRING_SLICES.map(str::to_owned);
         let factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &slices);
@@ -96,6 +97,9 @@ impl Prepared {
             return Err(failed(warning.clone()));
         }
         let mut constraint = Constraint::new(Matcher::new(Ok(parser)), self.vocabulary.clone());
+        if matches!(grammar, Grammar::JsonSchema(_) | Grammar::JsonObject) {
+            constraint = constraint.with_bounded_digits();
+        }
         constraint.mask().map_err(|error| match error {
             GrammarError::Follow(problem) => GrammarError::Unsatisfiable(problem),
             error => error,

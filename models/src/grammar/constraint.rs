@@ -6,17 +6,27 @@ use llguidance::Matcher;
 
 use super::{GrammarError, TokenSet, error::plain};
 
+/// Digits in a row of which a JSON text may have more only where it must. A double takes 17, but small models write zeros
+/// behind a point without end.
+const MOST_DIGITS: usize = 32;
+
 /// What a constraint has to know of the vocabulary.
 #[derive(Debug)]
 pub(super) struct Vocabulary {
     /// Tokens that end a generation, sorted.
     pub(super) ends: Vec<u32>,
     pub(super) size: usize,
+    /// How many digits each token is, 0 if it is anything else.
+    pub(super) digits: Vec<u8>,
 }
 
 impl Vocabulary {
     fn is_end(&self, id: u32) -> bool {
         self.ends.binary_search(&id).is_ok()
+    }
+
+    fn digits(&self, id: u32) -> usize {
+        self.digits.get(id as usize).copied().unwrap_or(0).into()
     }
 }
 
@@ -31,6 +41,8 @@ pub struct Constraint {
     vocabulary: Arc<Vocabulary>,
     /// What may come next, until something came.
     mask: Option<TokenSet>,
+    /// Where digits come to an end: with how many in a row the text ended after each accepted token.
+    digits: Option<Vec<usize>>,
     /// Tokens accepted, ends not counted.
     length: usize,
     /// Ends accepted.
@@ -39,7 +51,12 @@ pub struct Constraint {
 
 impl Constraint {
     pub(super) fn new(matcher: Matcher, vocabulary: Arc<Vocabulary>) -> Self {
-        Self { matcher, vocabulary, mask: None, length: 0, ends: 0 }
+        Self { matcher, vocabulary, mask: None, digits: None, length: 0, ends: 0 }
+    }
+
+    /// With numbers that come to an end.
+    pub(super) fn with_bounded_digits(self) -> Self {
+        Self { digits: Some(Vec::new()), ..self }
     }
 
     /// The tokens that may come next, ends of generation among them where the text may end. Computed once for each place,
@@ -63,7 +80,27 @@ impl Constraint {
             return Ok(TokenSet::of(ends, *size));
         }
         let mask = self.matcher.compute_mask().map_err(|error| follow(&error))?;
-        Ok(TokenSet::new(mask.into(), *size))
+        let mask = TokenSet::new(mask.into(), *size);
+        let digits = self.digits.as_ref().and_then(|digits| digits.last());
+        if digits.is_some_and(|&digits| digits >= MOST_DIGITS) {
+            let shorter = mask.iter().filter(|&id| self.vocabulary.digits(id) == 0).collect::<Vec<_>>();
+            if !shorter.is_empty() {
+                return Ok(TokenSet::of(&shorter, *size));
+            }
+        }
+        Ok(mask)
+    }
+
+    /// Goes on behind a token that may come next.
+    fn consume(&mut self, id: u32) -> Result<(), GrammarError> {
+        self.matcher.consume_token(id).map_err(|error| follow(&error))?;
+        self.length += 1;
+        if let Some(digits) = &mut self.digits {
+            let more = self.vocabulary.digits(id);
+            let before = digits.last().copied().unwrap_or(0);
+            digits.push(if more > 0 { before + more } else { 0 });
+        }
+        Ok(())
     }
 
     /// Follows a token.
@@ -82,8 +119,7 @@ impl Constraint {
             if self.allows(&[id])? == 0 {
                 return Err(GrammarError::NotAllowed { id });
             }
-            self.matcher.consume_token(id).map_err(|error| follow(&error))?;
-            self.length += 1;
+            self.consume(id)?;
         }
         self.mask = None;
         Ok(())
@@ -125,8 +161,7 @@ impl Constraint {
         // All of the text, then an end: is it one there?
         let before = self.clone_place();
         for &id in &ids[..text] {
-            self.matcher.consume_token(id).map_err(|error| follow(&error))?;
-            self.length += 1;
+            self.consume(id)?;
         }
         let ends =
             if self.may_stop() { ids[text..].iter().take_while(|&&id| self.vocabulary.is_end(id)).count() } else { 0 };
@@ -190,6 +225,9 @@ impl Constraint {
 
     fn return_to(&mut self, (length, ends): (usize, usize)) -> Result<(), GrammarError> {
         self.matcher.rollback(self.length - length).map_err(|error| follow(&error))?;
+        if let Some(digits) = &mut self.digits {
+            digits.truncate(length);
+        }
         if (length, ends) != (self.length, self.ends) {
             self.mask = None;
         }

@@ -51,6 +51,15 @@ pub(super) fn ends(tokenizer: &Tokenizer) -> Vec<u32> {
     (0..tokenizer.vocab_size() as u32).filter(|&id| tokenizer.is_end_of_generation(id)).collect()
 }
 
+/// How many digits each token is, 0 if it is anything else.
+pub(super) fn digits(tokenizer: &Tokenizer) -> Vec<u8> {
+    let digits = |id| match tokenizer.token_bytes(id) {
+        bytes if bytes.iter().all(u8::is_ascii_digit) => u8::try_from(bytes.len()).unwrap_or(u8::MAX),
+        _ => 0,
+    };
+    (0..tokenizer.vocab_size() as u32).map(digits).collect()
+}
+
 /// The bytes of each token; none for those that no text is written with. Marks for the model begin with 0xFF, which is in
 /// no text.
 fn words(tokenizer: &Tokenizer) -> Vec<Vec<u8>> {
