@@ -75,7 +75,7 @@ impl Constraint {
     }
 
     fn compute_mask(&mut self) -> Result<TokenSet, GrammarError> {
-        let Vocabulary { ends, size } = &*self.vocabulary;
+        let Vocabulary { ends, size, .. } = &*self.vocabulary;
         if self.is_finished() {
             return Ok(TokenSet::of(ends, *size));
         }
