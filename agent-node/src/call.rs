@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     apis::{
         Library, Retriever,
-        calling::{Answered, CallError, CallOptions, Choice, Decision, Retrieval, answer, render},
+        calling::{Answered, CallError, CallOptions, Choice, Decision, Retrieval, answer, document, render},
     },
     host::wire,
     queue::RequestQueue,
@@ -95,9 +95,10 @@ fn response(answered: Answered) -> v1::CallApiResponse {
         Decision::Calls(all) => {
             for call in all {
                 let hit = retrieved.iter().find(|hit| hit.api.name == call.api);
-                let rendered = hit.map_or_else(String::new, |hit| render(&call, &hit.api));
+                let (rendered, document) =
+                    hit.map(|hit| (render(&call, &hit.api), document(&hit.api))).unwrap_or_default();
                 let arguments_json = serde_json::Value::Object(call.arguments).to_string();
-                calls.push(v1::ApiCall { api: call.api, arguments_json, rendered });
+                calls.push(v1::ApiCall { api: call.api, arguments_json, rendered, document });
             }
         }
         Decision::Missing { api, arguments } => missing = Some(v1::MissingArguments { api, arguments }),

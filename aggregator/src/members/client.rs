@@ -11,7 +11,7 @@ use tonic::{Code, Request, Status, body::Body, codegen::http, transport::Channel
 use tonic_types::StatusExt;
 use tower::ServiceExt;
 
-use super::{Call, Embedded, EventStream, given_up::UntilGivenUp};
+use super::{ApiRequest, Call, Embedded, EventStream, Proposed, given_up::UntilGivenUp};
 use crate::{
     error::{Error, ErrorCode},
     limits::Limits,
@@ -125,4 +125,15 @@ pub(super) async fn embed(
     }
     let vectors = embeddings.into_iter().map(|embedding| embedding.values).collect();
     Ok(Embedded { vectors, prompt_tokens, truncated })
+}
+
+/// A call of an API in the node's catalogues.
+pub(super) async fn propose(channel: Channel, wanted: &ApiRequest, limits: &Limits) -> Result<Proposed, Error> {
+    let mut client = NodeServiceClient::new(channel).max_decoding_message_size(limits.grpc_message_bytes);
+    let mut request = Request::new(wire::call_api(wanted));
+    Parent::tell(request.metadata_mut().as_mut());
+    let remaining = wanted.deadline.saturating_duration_since(Instant::now());
+    request.set_timeout(remaining.saturating_sub(limits.hop_margin).max(Duration::from_millis(1)));
+    let late = |status: Status| explain_late(&status, wanted.deadline, limits.hop_margin);
+    Ok(wire::proposed(client.call_api(request).await.map_err(late)?.into_inner()))
 }

@@ -12,6 +12,7 @@ mod load;
 mod pace;
 mod parts;
 mod prefix;
+mod proposed;
 mod remote;
 mod speed;
 #[cfg(test)]
@@ -34,6 +35,8 @@ pub(crate) use client::explain;
 pub(crate) use load::{Announced, Load};
 pub use load::{Lease, Standing};
 pub use parts::Parts;
+pub(crate) use proposed::proposed;
+pub use proposed::{ApiRequest, Proposed};
 pub use wanted::Wanted;
 
 use crate::{
@@ -228,6 +231,12 @@ pub trait Nodes: Send + Sync + 'static {
     async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Embedded, Error> {
         let _ = (texts, deadline);
         Err(Error::new(ErrorCode::ModelNotHosted, format!("no node makes embeddings with {model}")))
+    }
+
+    /// Has the node chosen propose a call of an API in its catalogues.
+    async fn propose(&self, picked: &Picked, request: &ApiRequest) -> Result<Proposed, Error> {
+        let (node, model) = (&picked.node, &request.model);
+        Err(Error::new(ErrorCode::ModelNotHosted, format!("{node} calls no APIs with {model}")))
     }
 
     /// Takes one more try, or a hedge, out of what they may add to the load; false where that is used up.

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Wanted, choice::Host, client};
+use super::{
+    ApiRequest, Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Proposed, Wanted, choice::Host, client,
+};
 use crate::{
     discovery::{Entry, NodeState, Pool},
     error::{Error, ErrorCode},
@@ -57,6 +59,13 @@ impl Nodes for Pool {
             }
         }
         Err(last)
+    }
+
+    async fn propose(&self, picked: &Picked, request: &ApiRequest) -> Result<Proposed, Error> {
+        let gone = || Error::new(ErrorCode::Unavailable, "it left while the call was being made");
+        let entry = self.entry(picked.lease.address()).ok_or_else(gone)?;
+        let channel = entry.channel().ok_or_else(gone)?;
+        client::propose(channel, request, self.limits()).await.inspect_err(|error| doubt(&entry, error))
     }
 
     fn may_retry(&self) -> bool {

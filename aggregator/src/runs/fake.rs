@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     error::{Error, ErrorCode},
-    members::{Call, Cut, Embedded, EventStream, Lease, MemberEvent, Nodes, Picked, Usage, Wanted},
+    members::{
+        ApiRequest, Call, Cut, Embedded, EventStream, Lease, MemberEvent, Nodes, Picked, Proposed, Usage, Wanted,
+    },
     prompts::Part,
     records::Times,
     stages::FinishReason,
@@ -40,6 +42,8 @@ pub(crate) enum Act {
     Stopped,
     /// Never says anything.
     Hang,
+    /// Proposes this call of an API, or finds none that fits.
+    Propose(Option<&'static str>),
     /// Writes for ever.
     Babble,
     /// Writes this, then events without text for ever, as fast as they are read.
@@ -113,6 +117,12 @@ impl FakeNodes {
         self.last_parts(model).len()
     }
 
+    fn next_act(&self, picked: &Picked, model: &str) -> Act {
+        let mut acts = self.acts.lock().unwrap();
+        let acts = acts.get_mut(&(picked.node.to_string(), model.to_owned())).unwrap();
+        if acts.len() > 1 { acts.remove(0) } else { acts[0].clone() }
+    }
+
     fn last_parts(&self, model: &str) -> Vec<Part> {
         let calls = self.calls.lock().unwrap();
         calls.iter().rev().find(|(_, call)| call.model == model).unwrap().1.parts.so_far()
@@ -136,16 +146,23 @@ impl Nodes for FakeNodes {
         Ok(Embedded { vectors, ..Embedded::default() })
     }
 
+    async fn propose(&self, picked: &Picked, request: &ApiRequest) -> Result<Proposed, Error> {
+        let text = match self.next_act(picked, &request.model) {
+            Act::Propose(text) => text.map(str::to_owned),
+            Act::Refuse(code, why) => return Err(Error::new(code, why)),
+            other => panic!("{other:?} proposes no call"),
+        };
+        let usage = Usage { prompt_tokens: 10, completion_tokens: 5, cached_prompt_tokens: 0 };
+        Ok(Proposed { text, usage, confidence: 0.5, took: Duration::ZERO })
+    }
+
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
         self.calls.lock().unwrap().push((picked.node.to_string(), call.clone()));
-        let act = {
-            let mut acts = self.acts.lock().unwrap();
-            let acts = acts.get_mut(&(picked.node.to_string(), call.model.clone())).unwrap();
-            if acts.len() > 1 { acts.remove(0) } else { acts[0].clone() }
-        };
+        let act = self.next_act(picked, &call.model);
         let guard = Open::new(&self.open);
         let events = match act {
             Act::Refuse(code, why) => return Err(Error::new(code, why)),
+            Act::Propose(_) => panic!("nobody asked for a call of an API"),
             Act::Hang => stream::pending().boxed(),
             Act::Reply(reply) => spoken(&reply(call), &[]).boxed(),
             Act::Say(pause, text) => stream::once(sleep(pause)).flat_map(move |()| spoken(&text, &[])).boxed(),

@@ -1,6 +1,7 @@
 //! Runs: what happens in one, as events; the runner that takes a question through a topology; and the record of it.
 
 mod ballots;
+mod calls;
 mod context;
 pub mod events;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    calls::{self, Found},
     context::Context,
     events::{At, Event, StageFinished, StageKind},
     nested,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorCode},
-    members::{Answered, Call, Lost, Parts, answer},
+    members::{Answered, Call, Lost, Parts, Usage, answer},
     metrics::Loss,
     stages::{
         Candidate, Prompt, budget,
@@ -199,8 +200,17 @@ async fn ask(
     if let Author::Topology(topology) = &seat.member.author {
         return nested::answer(context, topology, seat, prompt, &watcher, deadline).await;
     }
+    let mut spent = Usage::default();
+    if !seat.member.apis.is_empty() {
+        match calls::find(context, seat.member, &watcher, deadline).await? {
+            Found::Api(answered) => return Ok(answered),
+            Found::Nothing(usage) => spent = usage,
+        }
+    }
     let parts = Parts::whole(prompt.parts.clone());
     let call = context.call(at, seat.member, prompt.messages.clone(), parts, seat.sampling.clone());
     let call = Call { deadline, top_logprobs: context.top_logprobs, ..call };
-    answer(context.nodes, &call, &context.policy, &watcher).await
+    let mut answered = answer(context.nodes, &call, &context.policy, &watcher).await?;
+    answered.usage += spent;
+    Ok(answered)
 }

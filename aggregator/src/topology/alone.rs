@@ -21,6 +21,7 @@ impl Topology {
             system: None,
             sampling,
             samples: Samples::ONE,
+            apis: Vec::new(),
         };
         // As a file would have it, for records.
         let text = format!(

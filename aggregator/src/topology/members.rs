@@ -36,10 +36,22 @@ pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, many: bool) 
     } else {
         None
     };
+    let apis = if many { read_apis(&mut section) } else { Vec::new() };
     section.finish();
     let samples = samples.unwrap_or(Samples::ONE);
-    let member = author.map(|author| Member { author, role, system, sampling, samples });
+    let member = author.map(|author| Member { author, role, system, sampling, samples, apis });
     Read { member, seats: samples.get() }
+}
+
+fn read_apis(section: &mut Section<'_>) -> Vec<String> {
+    if section.has("apis") && section.has("topology") {
+        section.wrong("apis", "a topology proposes no calls: give `apis` to its members");
+    }
+    let apis = section.get("apis", |item| match strings(item)? {
+        none if none.is_empty() => Err("is empty: name catalogues, see `synod apis list`".to_owned()),
+        catalogues => Ok(catalogues),
+    });
+    apis.unwrap_or_default()
 }
 
 fn read_author(section: &mut Section<'_>, context: &Context<'_>, may_nest: bool) -> Option<Author> {

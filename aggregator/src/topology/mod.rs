@@ -240,6 +240,8 @@ pub struct Member {
     pub sampling: Sampling,
     /// How many seats it takes.
     pub samples: Samples,
+    /// Catalogues of its node that it proposes calls out of, where one of their APIs fits. Only where drafts are written.
+    pub apis: Vec<String>,
 }
 
 /// Who writes for a member.

@@ -124,6 +124,9 @@ fn member_line(member: &Member) -> String {
     if let Some(role) = &member.role {
         let _ = write!(line, ", {}", if role.name.is_empty() { "own instructions" } else { &role.name });
     }
+    if !member.apis.is_empty() {
+        let _ = write!(line, ", calls of {}", member.apis.join(" and "));
+    }
     if let Some(temperature) = member.sampling.temperature {
         let _ = write!(line, ", temperature {}", temperature.get());
     }

@@ -76,6 +76,8 @@ fn each_rule_of_a_stage_has_its_message() {
     check_one(&propose(""), "\"members\" is missing or empty");
     check_one(&propose("members = [{ role = 'critic' }]"), "\"model\" is missing");
     check_one(&propose("members = ['m']"), "expected a table such as { model = \"…\" }, found a string");
+    check_one(&propose("members = [{ model = 'm', apis = [] }]"), "is empty: name catalogues");
+    check_one(&propose("members = [{ topology = 'single', apis = ['notes'] }]"), "a topology proposes no calls");
     check_one(&propose("members = [{ model = 'm', samples = 0 }]"), "0 is not a number of samples between 1 and 16");
     check_one(&propose("members = [{ model = 'm', samples = 17 }]"), "17 is not a number of samples between 1 and 16");
     check_one(&propose(&format!("members = [{}]", "{ model = 'm', samples = 13 },".repeat(5))), "65 seats");

@@ -2,6 +2,7 @@
 //! a generated type.
 
 mod answer;
+mod apis;
 mod event;
 mod lists;
 mod node;
@@ -9,6 +10,7 @@ mod question;
 mod status;
 
 pub(crate) use answer::event_of;
+pub(crate) use apis::{call_api, proposed};
 pub(crate) use lists::offered;
 pub(crate) use node::{Margins, member_event, part, start};
 pub(crate) use status::{error_of, status_of};

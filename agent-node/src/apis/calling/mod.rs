@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use answer::{Decision, check};
 pub use choose::Judged;
+pub(crate) use document::document;
 pub use relax::Relaxed;
 pub use render::render;
 pub use request::{Answered, Retrieval, answer, candidates};
@@ -35,7 +36,6 @@ pub use say::say;
 pub use vote::{Ballot, Verdict, vote};
 
 use self::{
-    document::document,
     prompt::{Task, prompt},
     relax::Level,
     schema::{Shape, schema},

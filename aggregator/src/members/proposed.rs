@@ -1,0 +1,94 @@
+//! Calls of documented APIs that members propose. A node makes them out of its catalogues; nobody carries them out.
+
+use std::{sync::Arc, time::Duration};
+
+use synod_telemetry::spans;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use super::{
+    Nodes, Usage, Wanted,
+    attempts::{Lost, Policy, Trouble, Watch},
+};
+use crate::{
+    error::{Error, ErrorCode, Retry},
+    runs::events::At,
+};
+
+/// What a node is asked for a call for.
+#[derive(Debug, Clone)]
+pub struct ApiRequest {
+    /// The model that chooses and writes.
+    pub model: String,
+    /// Roles and contents; the last is the request.
+    pub messages: Vec<(String, String)>,
+    /// The node's catalogues that are searched.
+    pub catalogues: Vec<String>,
+    /// For the node's log.
+    pub run_id: String,
+    /// Whose it is in the run.
+    pub at: At,
+    /// When it is of no more use.
+    pub deadline: Instant,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposed {
+    /// The calls with their documents, or what is missing for one; none if no API fits.
+    pub text: Option<String>,
+    /// What it cost.
+    pub usage: Usage,
+    /// The probability of the choice, from 0 to 1.
+    pub confidence: f64,
+    /// From the first call of a node to the end of the last.
+    pub took: Duration,
+}
+
+/// Asks one node after the other until one answers. Nothing is written until all of it is, so that any may be asked again.
+pub(crate) async fn proposed(
+    nodes: &dyn Nodes,
+    request: &ApiRequest,
+    policy: &Policy,
+    watch: &dyn Watch,
+) -> Result<Proposed, Lost> {
+    let span = spans::agent(&request.model, request.at.stage, request.at.seat);
+    let outcome = attempts(nodes, request, policy, watch).instrument(span.clone()).await;
+    match &outcome {
+        Ok(proposed) => spans::finished(&span, "stop", proposed.usage.into()),
+        Err(error) => spans::failed(&span, error.code.name()),
+    }
+    outcome.map_err(|error| Lost { error, committed: false })
+}
+
+async fn attempts(
+    nodes: &dyn Nodes,
+    request: &ApiRequest,
+    policy: &Policy,
+    watch: &dyn Watch,
+) -> Result<Proposed, Error> {
+    let (began, mut tried) = (Instant::now(), Vec::<Arc<str>>::new());
+    let mut last = None;
+    for attempt in 0..policy.attempts.max(1) {
+        let picked = match nodes.pick(&Wanted::model(&request.model), &tried) {
+            Ok(picked) if !tried.contains(&picked.node) => picked,
+            Ok(_) => break,
+            Err(nobody) => return Err(last.unwrap_or(nobody)),
+        };
+        if attempt > 0 {
+            if !nodes.may_retry() {
+                break;
+            }
+            watch.met(Trouble::Retried);
+        }
+        watch.started(&picked.node);
+        let late = |_| Err(Error::new(ErrorCode::DeadlineExceeded, "it was not done by its deadline"));
+        match timeout_at(request.deadline, nodes.propose(&picked, request)).await.unwrap_or_else(late) {
+            Ok(proposed) => return Ok(Proposed { took: began.elapsed(), ..proposed }),
+            Err(error) if error.code.retry() == Retry::Never => return Err(error),
+            Err(error) => last = Some(error),
+        }
+        tried.push(picked.node);
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorCode::Internal, "no attempt was made")))
+}
