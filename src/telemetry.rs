@@ -17,11 +17,13 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::cli::Cli;
-use crate::config::Layers;
+use crate::config::{self, Layers};
 
 /// Where collectors are named for all of a machine's programs; that of traces alone goes before that of all.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Whether spans show what people and models wrote.
+const TEXTS: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 /// To hand over spans, tries included.
 const EXPORT: Duration = Duration::from_secs(5);
 /// To hand over the last of them when the process ends.
@@ -43,7 +45,11 @@ impl Telemetry {
     pub(crate) fn open(cli: &Cli) -> Self {
         let off = Self { provider: None, problem: None };
         let Some(service) = cli.command.service() else { return off };
-        let Some(endpoint) = endpoint(cli) else { return off };
+        let configured = configured(cli);
+        let Some(endpoint) = endpoint(configured.as_ref()) else { return off };
+        if variable(TEXTS).map_or(configured.is_some_and(|telemetry| telemetry.texts), |value| is(&value, "true")) {
+            spans::show_texts();
+        }
         let exporter = SpanExporter::builder().with_tonic().with_endpoint(&endpoint).with_timeout(EXPORT).build();
         let exporter = match exporter {
             Ok(exporter) => Arc::new(exporter),
@@ -85,16 +91,28 @@ pub(crate) fn environment() -> Option<(&'static str, &'static str)> {
     IN_USE.get().map(|endpoint| (ENDPOINT, endpoint.as_str()))
 }
 
+/// What the configuration says; what is wrong with it, the command itself will say.
+fn configured(cli: &Cli) -> Option<config::Telemetry> {
+    Some(Layers::of_process(cli.global.config.as_deref()).load().ok()?.telemetry)
+}
+
 /// The collector: the environment's, as in other programs, or else the configuration's.
-fn endpoint(cli: &Cli) -> Option<String> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    let says = |name, word: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
+fn endpoint(configured: Option<&config::Telemetry>) -> Option<String> {
+    let says = |name, word: &str| variable(name).is_some_and(|value| is(&value, word));
     if says("OTEL_SDK_DISABLED", "true") || says("OTEL_TRACES_EXPORTER", "none") {
         return None;
     }
-    // What is wrong with it, the command itself will say.
-    let configured = || Layers::of_process(cli.global.config.as_deref()).load().ok()?.telemetry.endpoint;
+    let configured = || configured.and_then(|telemetry| telemetry.endpoint.clone());
     variable(TRACES_ENDPOINT).or_else(|| variable(ENDPOINT)).or_else(configured)
+}
+
+/// Of the environment, if it says anything.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+fn is(value: &str, word: &str) -> bool {
+    value.trim().eq_ignore_ascii_case(word)
 }
 
 /// Who sends the spans: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` have the last word.

@@ -105,3 +105,24 @@ fn a_question_becomes_a_call_that_was_agreed_to_and_an_answer_and_can_be_taken_b
     let again = desk.run(&["apis", "undo", id, "--consent", consent]);
     assert_eq!(again.status.code(), Some(1), "{}", String::from_utf8_lossy(&again.stderr));
 }
+
+#[test]
+fn members_of_a_mixture_propose_calls_and_carry_nothing_out() {
+    let notes = Notes::start();
+    let desk = Desk::new(&format!(
+        "[apis]\nnetworks = ['{}']\n[[topologies.callers.stages]]\nkind = 'propose'\n\
+         members = [{{ model = '{MODEL}', apis = ['notes'], samples = 2 }}, {{ model = 'smollm2-135m-instruct', max_tokens = 16 }}]\n\
+         [[topologies.callers.stages]]\nkind = 'select'\nby = 'vote'\nanswer = 'text'\n",
+        notes.server()
+    ));
+    desk.json(&["apis", "add", &notes.description, "--name", "notes", "--json"]);
+    let request = "Write down a new note with the text \"the milk is out\"";
+    let asked = desk.json(&["ask", "--topology", "callers", "--json", request]);
+    assert_eq!(asked["degraded"], false, "{asked}");
+    let answer = asked["answer"].as_str().unwrap();
+    // The call, and the document that it was made from.
+    assert!(answer.starts_with("call: ") && answer.contains("the milk is out"), "{answer}");
+    assert!(answer.contains("name: create_note") && answer.contains("tag"), "{answer}");
+    let listed = desk.call("List the notes that hold the word milk", &[]);
+    assert_eq!(listed["outcomes"][0]["result"].as_array().unwrap().len(), 0, "{listed}");
+}

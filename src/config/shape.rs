@@ -130,6 +130,8 @@ pub(crate) struct RecordsShape {
 pub(crate) struct TelemetryShape {
     /// The collector of spans.
     pub(crate) endpoint: Option<String>,
+    /// Whether they show texts.
+    pub(crate) texts: Option<bool>,
 }
 
 /// `[tls]`

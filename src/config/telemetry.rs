@@ -9,6 +9,8 @@ use super::shape::TelemetryShape;
 pub(crate) struct Telemetry {
     /// A collector that speaks OTLP over gRPC; none for nowhere.
     pub(crate) endpoint: Option<String>,
+    /// Whether they show what people and models wrote.
+    pub(crate) texts: bool,
 }
 
 impl Checker<'_> {
@@ -17,6 +19,6 @@ impl Checker<'_> {
             let message = format!("`{url}` is no collector's address: it takes `http://HOST:PORT`, or https");
             self.report(&KeyPath::of(["telemetry", "endpoint"]), message);
         }
-        Telemetry { endpoint: shape.endpoint }
+        Telemetry { endpoint: shape.endpoint, texts: shape.texts.unwrap_or(false) }
     }
 }

@@ -270,7 +270,7 @@ fn every_mistake_about_calls_of_apis_is_found() {
 #[test]
 fn telemetry_is_off_until_somebody_says_where_to() {
     let config = load(&[], &[]).unwrap();
-    assert!(config.telemetry.endpoint.is_none() && config.node.metrics.is_none());
+    assert!(config.telemetry.endpoint.is_none() && !config.telemetry.texts && config.node.metrics.is_none());
     let variables =
         [("SYNOD__TELEMETRY__ENDPOINT", "http://127.0.0.1:4317"), ("SYNOD__NODE__METRICS", "127.0.0.1:7690")];
     let config = load(&[], &variables).unwrap();

@@ -1,4 +1,5 @@
-//! What Synod's processes tell those who watch them. Nothing here carries what people or models wrote: that is in records.
+//! What Synod's processes tell those who watch them. What people and models wrote is in records, and here only in
+//! spans of a process that is told to show it.
 //!
 //! [`names`] holds every name that a dashboard or a query may rely on. [`spans`] are the steps of a run, which a [`Parent`]
 //! ties together across processes; [`Registry`] holds metrics, [`Bounded`] keeps their labels few, and [`Probes`] answers for

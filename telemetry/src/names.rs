@@ -49,6 +49,10 @@ pub mod attribute {
         CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens";
         /// Tokens written.
         OUTPUT_TOKENS = "gen_ai.usage.output_tokens";
+        /// What was asked, where texts are shown.
+        INPUT_MESSAGES = "gen_ai.input.messages";
+        /// What was answered, where texts are shown.
+        OUTPUT_MESSAGES = "gen_ai.output.messages";
         /// What went wrong, as a code.
         ERROR = "error.type";
         /// The node that was asked.

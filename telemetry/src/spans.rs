@@ -1,8 +1,11 @@
 //! The steps of a run as spans of `tracing`: run → stage → seat → call, and within the call what its node did.
 //!
-//! They say who, how much and how long, never what was asked or answered. Without a layer that collects [`TARGET`] they cost
-//! next to nothing and are nowhere to be seen.
+//! They say who, how much and how long; what was asked and answered only where somebody wants to see it ([`show_texts`]).
+//! Without a layer that collects [`TARGET`] they cost next to nothing and are nowhere to be seen.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use serde_json::json;
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -15,6 +18,14 @@ use crate::{
 pub const TARGET: &str = "synod::span";
 
 const PROVIDER: &str = "synod";
+
+/// Whether spans show what people and models wrote.
+static TEXTS: AtomicBool = AtomicBool::new(false);
+
+/// From now on spans of this process show what people and models wrote.
+pub fn show_texts() {
+    TEXTS.store(true, Relaxed);
+}
 
 /// What a call cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,6 +104,19 @@ pub fn finished(span: &Span, finish_reason: &'static str, tokens: Tokens) {
     span.set_attribute(attribute::INPUT_TOKENS, i64::from(tokens.input));
     span.set_attribute(attribute::CACHED_TOKENS, i64::from(tokens.cached));
     span.set_attribute(attribute::OUTPUT_TOKENS, i64::from(tokens.output));
+}
+
+/// What was asked, as roles and texts, and answered; nowhere to be seen unless texts are shown.
+pub fn exchange(span: &Span, asked: impl FnOnce() -> Vec<(String, String)>, answer: &str, finish_reason: &'static str) {
+    if !TEXTS.load(Relaxed) {
+        return;
+    }
+    let parts = |text: &str| json!([{ "type": "text", "content": text }]);
+    let message = |(role, text): (String, String)| json!({ "role": role, "parts": parts(&text) });
+    let asked: Vec<_> = asked().into_iter().map(message).collect();
+    let answered = json!([{ "role": "assistant", "parts": parts(answer), "finish_reason": finish_reason }]);
+    span.set_attribute(attribute::INPUT_MESSAGES, json!(asked).to_string());
+    span.set_attribute(attribute::OUTPUT_MESSAGES, answered.to_string());
 }
 
 /// One more thing of it, under a name of [`attribute`].

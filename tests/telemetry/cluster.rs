@@ -29,6 +29,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// So many nodes, all of which send spans to `collector`, if there is one.
     pub(crate) fn start(nodes: usize, collector: Option<&str>) -> Self {
+        Self::start_with(nodes, collector, &[])
+    }
+
+    /// The same, with this in the aggregator's environment.
+    pub(crate) fn start_with(nodes: usize, collector: Option<&str>, environment: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         let node = |at| {
             // Three seats are too many for one node, where there are two.
@@ -38,7 +43,8 @@ impl Cluster {
         };
         let nodes: Vec<Process> = (0..nodes).map(node).collect();
         let listen = ["aggregator", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-        let command = synod(&folder.path().join("aggregator.log"), collector, &listen);
+        let mut command = synod(&folder.path().join("aggregator.log"), collector, &listen);
+        command.envs(environment.iter().copied());
         let named: Vec<&str> = nodes.iter().flat_map(|node| ["--node", node.address.as_str()]).collect();
         let aggregator = run(command, &named, "aggregator listening on ");
         Self { nodes, aggregator, folder }

@@ -25,6 +25,9 @@ const QUESTION: &str = "Why do leaves change colour in autumn?";
 /// Enough for the three layers of `moa-3`: a run, three stages, seven seats, and for each a call and what its node did.
 const FEWEST_SPANS: usize = 1 + 3 + 7 * 3;
 
+/// A word that nobody says by chance.
+const MARKER: &str = "xyzzy-4711-plugh";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_one_tree_through_the_aggregator_and_its_nodes() {
     let collector = Collector::start().await;
@@ -90,7 +93,6 @@ async fn the_trace_of_whoever_asks_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_people_and_models_write_is_in_no_span_log_or_metric() {
-    const MARKER: &str = "xyzzy-4711-plugh";
     let collector = Collector::start().await;
     let cluster = Cluster::start(1, Some(&collector.url));
     let run = cluster.ask("marked", &format!("Repeat this word: {MARKER}. What is {MARKER}?"), None).await;
@@ -108,6 +110,20 @@ async fn what_people_and_models_write_is_in_no_span_log_or_metric() {
             assert!(found.is_none(), "{text:?} is in {place}: {found:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_show_texts_where_somebody_wants_that() {
+    let collector = Collector::start().await;
+    let shown = [("SYNOD__TELEMETRY__TEXTS", "true")];
+    let cluster = Cluster::start_with(1, Some(&collector.url), &shown);
+    let run = cluster.ask("shown", &format!("Repeat this word: {MARKER}."), None).await;
+    let spans = format!("{:?}", collector.trace_of("shown").await);
+    let first_word = run.answer.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap();
+    for text in [MARKER, first_word, "gen_ai.input.messages", "gen_ai.output.messages"] {
+        assert!(spans.contains(text), "{text:?} is in no span");
+    }
+    assert!(!cluster.logs().contains(MARKER));
 }
 
 #[tokio::test(flavor = "multi_thread")]

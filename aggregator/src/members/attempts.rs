@@ -99,7 +99,11 @@ pub(crate) async fn answer(
     let span = spans::agent(&call.model, call.at.stage, call.at.seat);
     let outcome = attempts(&seat).instrument(span.clone()).await;
     match &outcome {
-        Ok(answered) => spans::finished(&span, answered.finish_reason.name(), answered.usage.into()),
+        Ok(answered) => {
+            let reason = answered.finish_reason.name();
+            spans::finished(&span, reason, answered.usage.into());
+            spans::exchange(&span, || call.conversation(), &answered.text, reason);
+        }
         Err(lost) => spans::failed(&span, lost.error.code.name()),
     }
     outcome

@@ -41,7 +41,7 @@ pub use wanted::Wanted;
 
 use crate::{
     error::{Error, ErrorCode},
-    prompts::Message,
+    prompts::{Message, flat},
     records::{self, Times},
     runs::events::At,
     stages::FinishReason,
@@ -75,6 +75,18 @@ pub struct Call {
     pub record: bool,
     /// When the answer is of no more use.
     pub deadline: Instant,
+}
+
+impl Call {
+    /// Roles and texts, as far as they have come.
+    fn conversation(&self) -> Vec<(String, String)> {
+        let last = self.messages.len().saturating_sub(1);
+        let text = |(at, message): (usize, &Message)| {
+            let content = if at == last { flat(&self.parts.so_far()) } else { message.content.clone() };
+            (message.speaker.name().to_owned(), content)
+        };
+        self.messages.iter().enumerate().map(text).collect()
+    }
 }
 
 /// What an answer must match, enforced as it is written.

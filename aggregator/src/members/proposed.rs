@@ -55,7 +55,11 @@ pub(crate) async fn proposed(
     let span = spans::agent(&request.model, request.at.stage, request.at.seat);
     let outcome = attempts(nodes, request, policy, watch).instrument(span.clone()).await;
     match &outcome {
-        Ok(proposed) => spans::finished(&span, "stop", proposed.usage.into()),
+        Ok(proposed) => {
+            spans::finished(&span, "stop", proposed.usage.into());
+            let text = proposed.text.as_deref().unwrap_or_default();
+            spans::exchange(&span, || request.messages.clone(), text, "stop");
+        }
         Err(error) => spans::failed(&span, error.code.name()),
     }
     outcome.map_err(|error| Lost { error, committed: false })

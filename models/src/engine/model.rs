@@ -77,7 +77,7 @@ impl LoadedModel {
     ) -> Option<(Vec<f32>, f32)> {
         let _turn = self.compute.turn();
         let started = Instant::now();
-        let step = Step { wanted, ..Step::new(batch, outputs, self.lm.ropes(), &self.workspace) };
+        let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace).as_long_as(wanted);
         match self.lm.forward(tokens, &step)?.into_data().try_into_vec() {
             Ok(logits) => Some((logits, started.elapsed().as_secs_f32())),
             Err(error) => unreachable!("logits are f32: {error:?}"),

@@ -23,7 +23,7 @@ pub struct Step {
     /// Where it is computed.
     pub workspace: Arc<Workspace>,
     /// Whether it should go on.
-    pub wanted: Wanted,
+    pub(super) wanted: Wanted,
     /// The batch in the device's memory, from the first operation that needs it there.
     #[cfg(feature = "wgpu")]
     pub(super) plan: std::sync::OnceLock<Plan>,
@@ -42,6 +42,11 @@ impl Step {
             #[cfg(feature = "wgpu")]
             plan: std::sync::OnceLock::new(),
         }
+    }
+
+    /// The same, given up once nobody wants it.
+    pub fn as_long_as(self, wanted: Wanted) -> Self {
+        Self { wanted, ..self }
     }
 }
 
