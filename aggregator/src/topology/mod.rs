@@ -170,7 +170,7 @@ pub enum Condition {
     /// The surest author was at least so sure.
     Confidence(Measure, f64),
     /// A member says so.
-    Judge(Member),
+    Judge(Box<Member>),
 }
 
 /// What happens where a gate opens.
@@ -313,8 +313,8 @@ impl Stage {
         match self {
             Self::Propose(stage) => &stage.members,
             Self::Select(Select { by: Choice::Judge(member) | Choice::Pairwise(member), .. })
-            | Self::Gate(Gate { when: Condition::Judge(member), .. })
             | Self::Synthesize(Synthesize { member, .. }) => std::slice::from_ref(member),
+            Self::Gate(Gate { when: Condition::Judge(member), .. }) => std::slice::from_ref(&**member),
             Self::Select(_) | Self::Gate(_) => &[],
         }
     }

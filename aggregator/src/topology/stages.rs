@@ -88,7 +88,7 @@ fn gate(mut section: Section<'_>, context: &Context<'_>, left: usize) -> Option<
             });
             least.map(|least| Condition::Confidence(measure, least))
         }
-        Some(_) => member(&mut section, context).map(Condition::Judge),
+        Some(_) => member(&mut section, context).map(Box::new).map(Condition::Judge),
         None => None,
     };
     let skips = section.get("then", |item| one_of(item, ["stop", "skip"])) == Some("skip");
