@@ -1,6 +1,10 @@
 //! `synod runs diff A B`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
+use serde::Serialize;
+use serde_json::{Map, Value};
 use similar::TextDiff;
 use synod_aggregator::records::{Called, Record};
 
@@ -48,7 +52,7 @@ fn tell(a: &Record, b: &Record) -> String {
         run.began.question.messages.iter().map(|(role, text)| format!("{role}: {text}\n")).collect::<String>()
     };
     said += &texts("question", &question(a), &question(b));
-    said += &values("sampling", &json(&from.question.sampling), &json(&to.question.sampling));
+    said += &fields("sampling", &from.question.sampling, &to.question.sampling);
     said += &values("seed", &from.seed.to_string(), &to.seed.to_string());
     said += &values("prompt texts", &from.prompts, &to.prompts);
     said += &values("build", &from.build, &to.build);
@@ -67,7 +71,7 @@ fn pair(pair: &Pair<'_>) -> String {
     let mut said = values(&format!("{who}: model"), &a.model, &b.model);
     said += &values(&format!("{who}: lost"), &a.error, &b.error);
     if let (Some(a), Some(b)) = pair.calls {
-        said += &values(&format!("{who}: sampling"), &json(&a.sampling), &json(&b.sampling));
+        said += &fields(&format!("{who}: sampling"), &a.sampling, &b.sampling);
         said += &values(&format!("{who}: model file"), &file(a), &file(b));
     }
     if pair.prompt == Sameness::Differs {
@@ -95,8 +99,19 @@ fn answer(run: &Record) -> String {
     run.ended.as_ref().map(|ended| ended.answer.clone()).unwrap_or_default()
 }
 
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+/// The fields that differ, in a line.
+fn fields(what: &str, a: &impl Serialize, b: &impl Serialize) -> String {
+    let read = |value: serde_json::Result<Value>| match value {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let (a, b) = (read(serde_json::to_value(a)), read(serde_json::to_value(b)));
+    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let show = |value: Option<&Value>| value.filter(|value| !value.is_null()).map_or("–".to_owned(), Value::to_string);
+    let both = names.into_iter().map(|name| (name, show(a.get(name)), show(b.get(name))));
+    let changed = both.filter(|(_, a, b)| a != b).map(|(name, a, b)| format!("{name} {a} → {b}"));
+    let changed = changed.collect::<Vec<_>>().join(", ");
+    if changed.is_empty() { changed } else { format!("{what}: {changed}\n") }
 }
 
 fn values(what: &str, a: &str, b: &str) -> String {
