@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Called, Recorder, Times, ended::ms, unix_ms};
 use crate::{
     error::Error,
-    members::{Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Wanted},
+    members::{ApiRequest, Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Proposed, Wanted},
 };
 
 /// The same nodes; what is said to them and what they say goes to a recorder, too.
@@ -38,6 +38,10 @@ impl Nodes for Recorded {
 
     async fn embed(&self, model: &str, texts: &[String], deadline: Instant) -> Result<Embedded, Error> {
         self.nodes.embed(model, texts, deadline).await
+    }
+
+    async fn propose(&self, picked: &Picked, request: &ApiRequest) -> Result<Proposed, Error> {
+        self.nodes.propose(picked, request).await
     }
 
     fn may_retry(&self) -> bool {
