@@ -104,8 +104,8 @@ mod tests {
     fn a_chunk_is_as_long_as_those_who_write_may_wait() {
         let mut times = StepTimes::default();
         assert_eq!(times.chunk(), usize::MAX);
-        times.measured(256, 0.256);
-        assert_eq!(times.chunk(), 250);
+        times.measured(512, 0.5);
+        assert_eq!(times.chunk(), 256);
         let mut slow = StepTimes::default();
         slow.measured(256, 2.0);
         assert_eq!(slow.chunk(), LEAST_CHUNK);
