@@ -21,7 +21,8 @@ const AFTERMATH: Duration = Duration::from_secs(6);
 pub(crate) fn all(seed: u64, plan: &Plan, world: &World) {
     let mut wrong = world.broken.clone();
     for (id, run) in &world.runs {
-        wrong.extend(ends_once(run).into_iter().chain(in_time(run)).map(|what| format!("{id}: {what}")));
+        let whatever = ends_once(run).into_iter().chain(in_time(run)).chain(told_as_it_is(run));
+        wrong.extend(whatever.map(|what| format!("{id}: {what}")));
         if !run.left && run.deadline >= LONG {
             wrong.extend(answered(plan, world, id, run).map(|what| format!("{id}: {what}")));
             wrong.extend(sound_seats(plan, run).into_iter().map(|what| format!("{id}: {what}")));
@@ -61,6 +62,14 @@ fn ends_once(run: &Run) -> Option<String> {
 fn in_time(run: &Run) -> Option<String> {
     let took = run.ended - run.began;
     (took > run.deadline + EPSILON).then(|| format!("took {took:?} of {:?}", run.deadline))
+}
+
+/// What was told of an answer while it was written is the answer: nobody begins another after the first token.
+fn told_as_it_is(run: &Run) -> Option<String> {
+    let delta = |event: &Event| if let Event::AnswerDelta { text, .. } = event { Some(text.clone()) } else { None };
+    let told: String = run.events.iter().filter_map(delta).collect();
+    let Some(Event::RunFinished(finished)) = run.events.last() else { return None };
+    (told != finished.answer).then(|| format!("told {told:?}, and answered {:?}", finished.answer))
 }
 
 /// With a sound synthesiser there is an answer, unless another was asked and already wrote.
