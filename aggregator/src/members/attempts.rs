@@ -114,7 +114,7 @@ async fn attempts(seat: &Seat<'_>) -> Result<Answered, Lost> {
     let mut tried: Vec<Arc<str>> = Vec::new();
     let mut last: Option<Error> = None;
     for _ in 0..policy.attempts.max(1) {
-        let picked = match pick(seat, &tried).await {
+        let picked = match pick(*nodes, &seat.wanted, &tried, call.deadline).await {
             Ok(picked) => picked,
             // What an earlier try met says more than "nobody is left".
             Err(nobody) => return Err(lost(last.unwrap_or(nobody))),
@@ -138,14 +138,19 @@ async fn attempts(seat: &Seat<'_>) -> Result<Answered, Lost> {
     Err(lost(last.unwrap_or_else(|| Error::new(ErrorCode::Internal, "no attempt was made"))))
 }
 
-/// A node for the call; one that went away just now gets a moment to come back.
-async fn pick(seat: &Seat<'_>, tried: &[Arc<str>]) -> Result<Picked, Error> {
-    let nobody = match seat.nodes.pick(&seat.wanted, tried) {
+/// A node for a call; one that went away just now gets a moment to come back.
+pub(super) async fn pick(
+    nodes: &dyn Nodes,
+    wanted: &Wanted<'_>,
+    tried: &[Arc<str>],
+    deadline: Instant,
+) -> Result<Picked, Error> {
+    let nobody = match nodes.pick(wanted, tried) {
         Err(nobody) if nobody.code.retry() != Retry::Never => nobody,
         outcome => return outcome,
     };
-    let back = timeout_at(seat.call.deadline, seat.nodes.back(&seat.call.model)).await.unwrap_or(false);
-    if back { seat.nodes.pick(&seat.wanted, tried) } else { Err(nobody) }
+    let back = timeout_at(deadline, nodes.back(wanted.model)).await.unwrap_or(false);
+    if back { nodes.pick(wanted, tried) } else { Err(nobody) }
 }
 
 fn lost(error: Error) -> Lost {

@@ -30,12 +30,9 @@ pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> 
         .max_decoding_message_size(limits.grpc_message_bytes)
         .max_encoding_message_size(limits.grpc_message_bytes);
     let (deadline, margin) = (call.deadline, limits.hop_margin);
-    let remaining = deadline.saturating_duration_since(Instant::now());
     let parts = call.parts.stream().map(|part| wire::part(&part));
-    let mut request = Request::new(stream::iter([wire::start(call)]).chain(parts));
+    let mut request = timed(stream::iter([wire::start(call)]).chain(parts), deadline, margin);
     Parent::tell(request.metadata_mut().as_mut());
-    // tonic takes a timeout of zero for none.
-    request.set_timeout(remaining.saturating_sub(margin).max(Duration::from_millis(1)));
     let response = client.generate(request).await.map_err(|status| explain_late(&status, deadline, margin))?;
     let mut margins = wire::Margins::default();
     let mut event = move |response: Result<_, Status>| match response {
@@ -51,6 +48,15 @@ pub(super) async fn generate(channel: Channel, call: &Call, limits: &Limits) -> 
         std::future::ready(event(response))
     });
     Ok(events.boxed())
+}
+
+/// A request whose node is told of a deadline a margin before ours.
+fn timed<T>(message: T, deadline: Instant, margin: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    // tonic takes a timeout of zero for none.
+    request.set_timeout(remaining.saturating_sub(margin).max(Duration::from_millis(1)));
+    request
 }
 
 /// [`explain`], for a call that has a deadline: a node that stops just before it did what it was told.
@@ -114,9 +120,8 @@ pub(super) async fn embed(
     limits: &Limits,
 ) -> Result<Embedded, Error> {
     let mut client = NodeServiceClient::new(channel).max_decoding_message_size(limits.grpc_message_bytes);
-    let mut request = Request::new(EmbedRequest { model: model.to_owned(), texts: texts.to_vec() });
-    let remaining = deadline.saturating_duration_since(Instant::now());
-    request.set_timeout(remaining.saturating_sub(limits.hop_margin).max(Duration::from_millis(1)));
+    let request = EmbedRequest { model: model.to_owned(), texts: texts.to_vec() };
+    let request = timed(request, deadline, limits.hop_margin);
     let response = client.embed(request).await.map_err(|status| explain_late(&status, deadline, limits.hop_margin))?;
     let EmbedResponse { embeddings, prompt_tokens, truncated } = response.into_inner();
     if embeddings.len() != texts.len() {
@@ -130,10 +135,8 @@ pub(super) async fn embed(
 /// A call of an API in the node's catalogues.
 pub(super) async fn propose(channel: Channel, wanted: &ApiRequest, limits: &Limits) -> Result<Proposed, Error> {
     let mut client = NodeServiceClient::new(channel).max_decoding_message_size(limits.grpc_message_bytes);
-    let mut request = Request::new(wire::call_api(wanted));
+    let mut request = timed(wire::call_api(wanted), wanted.deadline, limits.hop_margin);
     Parent::tell(request.metadata_mut().as_mut());
-    let remaining = wanted.deadline.saturating_duration_since(Instant::now());
-    request.set_timeout(remaining.saturating_sub(limits.hop_margin).max(Duration::from_millis(1)));
     let late = |status: Status| explain_late(&status, wanted.deadline, limits.hop_margin);
     Ok(wire::proposed(client.call_api(request).await.map_err(late)?.into_inner()))
 }

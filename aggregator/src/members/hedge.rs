@@ -10,7 +10,7 @@ use tracing::{Instrument, Span};
 use super::{
     Picked,
     attempt::{Opened, open, write},
-    attempts::{Answered, Lost, Seat, Trouble},
+    attempts::{Answered, Lost, Seat, Trouble, Watch},
 };
 use crate::error::{Error, ErrorCode, Retry};
 
@@ -50,7 +50,7 @@ pub(super) async fn attempt(seat: &Seat<'_>, picked: Picked, tried: &mut Vec<Arc
     let answered = write(seat, opened, &picked.node).instrument(span.clone()).await;
     match &answered {
         // Else the node that says nothing would be the fastest of all.
-        Ok((answered, _)) if answered.text.trim().is_empty() => fail(&picked, seat),
+        Ok((answered, _)) if answered.text.trim().is_empty() => fail(&picked, seat.watch),
         Ok((answered, first_text)) => {
             spans::finished(&span, answered.finish_reason.name(), answered.usage.into());
             spans::set(&span, attribute::FIRST_CHUNK, answered.first_token.as_secs_f64());
@@ -118,24 +118,29 @@ async fn late(seat: &Seat<'_>) {
     sleep(nodes.hedge_after(&call.model).map_or(half, |usual| usual.min(half))).await;
 }
 
-/// What a failure says of a node, and of its call.
-fn note(picked: &Picked, failed: &Lost, seat: &Seat<'_>, span: &Span) {
-    spans::failed(span, failed.error.code.name());
-    match failed.error.code {
+/// What a failure says of a node.
+pub(super) fn hold_against(picked: &Picked, error: &Error, watch: &dyn Watch) {
+    match error.code {
         // Load, not failure.
-        ErrorCode::Overloaded => picked.lease.refused(failed.error.retry_after),
+        ErrorCode::Overloaded => picked.lease.refused(error.retry_after),
         ErrorCode::DeadlineExceeded => picked.lease.outpaced(),
         // A node that refuses a prompt is not an ailing node.
         code if code.retry() == Retry::Never => {}
-        _ => fail(picked, seat),
+        _ => fail(picked, watch),
     }
+}
+
+/// What a failure says of a node, and of its call.
+fn note(picked: &Picked, failed: &Lost, seat: &Seat<'_>, span: &Span) {
+    spans::failed(span, failed.error.code.name());
+    hold_against(picked, &failed.error, seat.watch);
     let call = seat.call;
     tracing::debug!(run_id = call.run_id, node = %picked.node, model = call.model, error = %failed.error, "a member's call failed");
 }
 
 /// Holds a failure against the node.
-fn fail(picked: &Picked, seat: &Seat<'_>) {
+fn fail(picked: &Picked, watch: &dyn Watch) {
     if picked.lease.failed() {
-        seat.watch.met(Trouble::Ejected);
+        watch.met(Trouble::Ejected);
     }
 }

@@ -8,7 +8,8 @@ use tracing::Instrument;
 
 use super::{
     Nodes, Usage, Wanted,
-    attempts::{Lost, Policy, Trouble, Watch},
+    attempts::{Lost, Policy, Trouble, Watch, pick},
+    hedge::hold_against,
 };
 use crate::{
     error::{Error, ErrorCode, Retry},
@@ -74,7 +75,7 @@ async fn attempts(
     let (began, mut tried) = (Instant::now(), Vec::<Arc<str>>::new());
     let mut last = None;
     for attempt in 0..policy.attempts.max(1) {
-        let picked = match nodes.pick(&Wanted::model(&request.model), &tried) {
+        let picked = match pick(nodes, &Wanted::model(&request.model), &tried, request.deadline).await {
             Ok(picked) if !tried.contains(&picked.node) => picked,
             Ok(_) => break,
             Err(nobody) => return Err(last.unwrap_or(nobody)),
@@ -89,8 +90,13 @@ async fn attempts(
         let late = |_| Err(Error::new(ErrorCode::DeadlineExceeded, "it was not done by its deadline"));
         match timeout_at(request.deadline, nodes.propose(&picked, request)).await.unwrap_or_else(late) {
             Ok(proposed) => return Ok(Proposed { took: began.elapsed(), ..proposed }),
-            Err(error) if error.code.retry() == Retry::Never => return Err(error),
-            Err(error) => last = Some(error),
+            Err(error) => {
+                hold_against(&picked, &error, watch);
+                if error.code.retry() == Retry::Never {
+                    return Err(error);
+                }
+                last = Some(error);
+            }
         }
         tried.push(picked.node);
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
+use tonic::transport::Channel;
 
 use super::{
     ApiRequest, Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Proposed, Wanted, choice::Host, client,
@@ -31,9 +32,7 @@ impl Nodes for Pool {
     }
 
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
-        let gone = || Error::new(ErrorCode::Unavailable, "it left while the call was being made");
-        let entry = self.entry(picked.lease.address()).ok_or_else(gone)?;
-        let channel = entry.channel().ok_or_else(gone)?;
+        let (entry, channel) = self.way_to(picked)?;
         let events = client::generate(channel, call, self.limits()).await.inspect_err(|error| doubt(&entry, error))?;
         let load = entry.load(&call.model);
         let count = move |event: &MemberEvent| {
@@ -62,9 +61,7 @@ impl Nodes for Pool {
     }
 
     async fn propose(&self, picked: &Picked, request: &ApiRequest) -> Result<Proposed, Error> {
-        let gone = || Error::new(ErrorCode::Unavailable, "it left while the call was being made");
-        let entry = self.entry(picked.lease.address()).ok_or_else(gone)?;
-        let channel = entry.channel().ok_or_else(gone)?;
+        let (entry, channel) = self.way_to(picked)?;
         client::propose(channel, request, self.limits()).await.inspect_err(|error| doubt(&entry, error))
     }
 
@@ -90,6 +87,13 @@ impl Nodes for Pool {
 }
 
 impl Pool {
+    /// The node chosen, if it is still there.
+    fn way_to(&self, picked: &Picked) -> Result<(Arc<Entry>, Channel), Error> {
+        let entry = self.entry(picked.lease.address());
+        let way = entry.and_then(|entry| entry.channel().map(|channel| (entry, channel)));
+        way.ok_or_else(|| Error::new(ErrorCode::Unavailable, "it left while the call was being made"))
+    }
+
     /// The nodes that calls for a model avoid because they failed there, by address. Each gets a probe now and then.
     pub fn ejected(&self, model: &str) -> Vec<String> {
         let entries = self.entries();

@@ -1,3 +1,7 @@
+mod calls;
+mod nested;
+mod overlap;
+
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -485,58 +489,6 @@ async fn the_same_seed_gives_the_same_calls() {
     assert_eq!(calls().await, calls().await);
 }
 
-/// [`MIXTURE`] with the synthesis beginning at another time.
-async fn overlapped(overlap: &str, nodes: FakeNodes) -> (Ended, Arc<FakeNodes>) {
-    let nodes = Arc::new(nodes);
-    let toml = MIXTURE.replacen(
-        "member = { model = \"s\" }",
-        &format!("member = {{ model = \"s\" }}\noverlap = \"{overlap}\""),
-        1,
-    );
-    let topologies = from_toml(&toml, &Known::default()).unwrap();
-    let runner = Runner::new(Arc::clone(&nodes) as Arc<_>, topologies, Prompts::builtin().unwrap(), Limits::standard());
-    let ended = ended(runner.start(question()).unwrap()).await;
-    (ended, nodes)
-}
-
-/// A text long enough to be read in pieces.
-fn long(name: &str) -> String {
-    (0..200).map(|n| format!("{name}{n} is a word, ")).collect::<String>() + "and that is all."
-}
-
-fn slow_writers() -> FakeNodes {
-    let slow = |seconds, name: &str| [Act::Write(Duration::from_millis(seconds), long(name))];
-    all_well().node("n1", "a", slow(3, "a")).node("n1", "b", slow(1, "b")).node("n2", "c", slow(2, "c"))
-}
-
-#[tokio::test(start_paused = true)]
-async fn reading_ahead_gives_the_same_prompt() {
-    let (off, nodes) = overlapped("off", slow_writers()).await;
-    let (plain, at_once) = (nodes.prompt("s"), nodes.parts_of("s"));
-    let (chunk, nodes) = overlapped("chunk", slow_writers()).await;
-    assert_eq!(nodes.prompt("s"), plain);
-    assert!(nodes.parts_of("s") > at_once + 10, "{} parts and {at_once}", nodes.parts_of("s"));
-    assert_eq!(chunk.finished().answer, off.finished().answer);
-    // By arrival: b, c, a; the words around them are the same.
-    let (_, nodes) = overlapped("draft", slow_writers()).await;
-    assert_eq!(nodes.quoted("s"), [long("b"), long("c"), long("a")]);
-    assert_eq!(nodes.parts_of("s"), at_once);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_draft_that_is_lost_half_read_is_not_in_the_prompt() {
-    for lost in ["a", "b", "c"] {
-        let node = if lost == "c" { "n2" } else { "n1" };
-        let breaks = slow_writers().node(node, lost, [Act::BreakOff(long(lost))]);
-        let (ended, nodes) = overlapped("chunk", breaks).await;
-        assert_eq!(ended.finished().answer, "the one answer");
-        let quoted = nodes.quoted("s");
-        assert_eq!(quoted.len(), 2);
-        assert!(!nodes.prompt("s").contains(&format!("{lost}1 is a word")), "{lost} is in the prompt");
-        assert_eq!(nodes.open.load(Ordering::SeqCst), 0);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_a_node_cuts_is_told() {
     let (ended, _) = run(all_well().node("n2", "s", [Act::SayOfCut("short".into())]), question()).await;
@@ -568,36 +520,6 @@ async fn what_breaks_a_rule_is_refused_before_any_work() {
     let busy = refused(question());
     assert_eq!((busy.code, busy.retry_after), (ErrorCode::Overloaded, Some(Duration::from_secs(1))));
     assert!(nodes.asked().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_same_call_of_an_api_is_one_vote() {
-    let nodes = FakeNodes::new()
-        .node("n1", "a", [Act::Propose(Some("call: read_note(id=1)"))])
-        .node("n1", "b", [Act::Propose(Some("call: delete_note(id=1)"))])
-        .node("n1", "c", [Act::Refuse(ErrorCode::Unavailable, "away")])
-        .node("n2", "c", [Act::Propose(Some("call: delete_note(id=1)"))]);
-    let (ended, _) = run(nodes, topology("calling")).await;
-    let finished = ended.finished();
-    assert_eq!((finished.answer.as_str(), finished.degraded), ("call: delete_note(id=1)", false));
-    assert_eq!(finished.usage.completion_tokens, 15);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_member_that_finds_no_api_answers_in_words() {
-    let words = |text| [Act::Propose(None), say(text)];
-    let nodes = FakeNodes::new().node("n1", "a", words("It rains.")).node("n1", "b", words("It rains.")).node(
-        "n1",
-        "c",
-        [Act::Refuse(ErrorCode::PromptRefused, "this node has no catalogues")],
-    );
-    let (ended, nodes) = run(nodes, topology("calling")).await;
-    assert_eq!(ended.finished().answer, "It rains.");
-    assert!(ended.lost()[0].error.contains("no catalogues"), "{:?}", ended.lost());
-    assert!(nodes.prompt("a").contains("Why?"));
-    // What looking for an API cost is counted.
-    let wrote = |event: &Event| if let Event::MemberFinished(member) = event { Some(member.usage) } else { None };
-    assert!(ended.events.iter().filter_map(wrote).all(|usage| usage.prompt_tokens > 10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -642,72 +564,4 @@ async fn a_drain_lets_runs_finish_refuses_new_ones_and_ends_those_that_do_not() 
     assert_eq!(first.finished().answer, "slow");
     assert_eq!(second.failed().1.code, ErrorCode::Unavailable);
     assert_eq!(runner.start(question()).map(|_| ()).unwrap_err().code, ErrorCode::Unavailable);
-}
-
-/// `outer` asks the mixture and one model.
-const NESTED: &str = r#"
-[topologies.outer]
-deadline = "60s"
-[[topologies.outer.stages]]
-kind = "propose"
-quorum = 1
-grace = "60s"
-members = [{ topology = "mixture", role = "critic" }, { model = "d" }]
-[[topologies.outer.stages]]
-kind = "synthesize"
-member = { model = "t" }
-"#;
-
-fn nested_runner(nodes: &Arc<FakeNodes>) -> Runner {
-    let topologies = from_toml(&format!("{MIXTURE}{NESTED}"), &Known::default()).unwrap();
-    Runner::new(Arc::clone(nodes) as Arc<_>, topologies, Prompts::builtin().unwrap(), Limits::standard())
-}
-
-fn outer() -> Question {
-    Question { topology: "outer".to_owned(), run_id: "r".to_owned(), ..question() }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_topology_takes_a_seat_with_a_run_of_its_own() {
-    let nodes =
-        FakeNodes::new().node("n", "a", [say("one")]).node("n", "b", [say("two")]).node("n", "c", [say("three")]);
-    let nodes =
-        Arc::new(nodes.node("n", "s", [say("of three")]).node("n", "d", [say("four")]).node("n", "t", [say("all")]));
-    let runner = nested_runner(&nodes);
-    let ended = ended(runner.start(outer()).unwrap()).await;
-    let finished = ended.finished();
-    assert_eq!((finished.answer.as_str(), finished.degraded), ("all", false), "{:?}", finished.warnings);
-    let mut drafts = nodes.quoted("t");
-    drafts.sort();
-    assert_eq!(drafts, ["four", "of three"]);
-    assert!(
-        nodes.prompt("a").contains("Why?") && nodes.prompt("a").contains("Answer as a careful"),
-        "{}",
-        nodes.prompt("a")
-    );
-    assert_eq!(runner.get("r.0.0").unwrap().summary.state, RunState::Finished);
-    let once = |text: &str| ended.events.iter().filter(|event| format!("{event:?}").contains(text)).count();
-    assert_eq!((once("MemberStarted"), once("nested_run_id: \"r.0.0\"")), (3, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_topology_that_fails_costs_its_seat_and_ends_with_its_run() {
-    let refuse = || [Act::Refuse(ErrorCode::Unavailable, "down")];
-    let nodes = FakeNodes::new().node("n", "a", refuse()).node("n", "b", refuse()).node("n", "c", refuse());
-    let nodes = Arc::new(nodes.node("n", "s", refuse()).node("n", "d", [say("four")]).node("n", "t", [say("all")]));
-    let runner = nested_runner(&nodes);
-    let ended = ended(runner.start(outer()).unwrap()).await;
-    assert!(ended.finished().degraded);
-    assert_eq!(nodes.quoted("t"), ["four"]);
-    assert_eq!(runner.get("r.0.0").unwrap().summary.state, RunState::Failed);
-
-    let hang = FakeNodes::new().node("n", "a", [Act::Hang]).node("n", "b", [Act::Hang]).node("n", "c", [Act::Hang]);
-    let nodes = Arc::new(hang.node("n", "s", [Act::Hang]).node("n", "d", [Act::Hang]).node("n", "t", [Act::Hang]));
-    let runner = nested_runner(&nodes);
-    let mut events = runner.start(outer()).unwrap();
-    while !matches!(events.next().await, Some(Ok(Event::MemberStarted(started))) if started.model == "d") {}
-    drop(events);
-    runner.drain(Duration::from_secs(1)).await;
-    assert_eq!(runner.get("r.0.0").unwrap().summary.state, RunState::Cancelled);
-    assert_eq!(nodes.open.load(Ordering::SeqCst), 0, "every call ended with the run");
 }
