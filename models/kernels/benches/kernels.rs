@@ -31,13 +31,13 @@ fn matrix(format: Format, rows: usize, columns: usize) -> PackedMatrix {
     PackedMatrix::pack(format, rows, columns, &bytes).unwrap()
 }
 
-/// A layer's matrix `[1536, 1536]` times 1, 6, 13 and 240 rows.
+/// A layer's matrix `[1536, 1536]` times 1, 3, 6, 13 and 240 rows.
 fn linears(c: &mut Criterion) {
     let team = Team::new(1);
     for format in Format::ALL {
         let weights = matrix(format, 1536, 1536);
         let mut group = c.benchmark_group(format!("linear {format:?}"));
-        for rows in [1, 6, 13, 240] {
+        for rows in [1, 3, 6, 13, 240] {
             let mut x = Activations::default();
             quantize(&team, &noise(rows * 1536), 1536, &mut x);
             let mut out = vec![0.0; rows * 1536];

@@ -6,7 +6,7 @@
 //! ```text
 //! codes of a block, as unsigned integers; "group" g = weights 4g..4g+4 of the 32, byte 4r+i = row r, weight 4g+i
 //!   4 bits  4 lines of 64 B: line j = group 2j in the low nibbles, group 2j+1 in the high ones
-//!   5 bits  the same, then 64 B: 8 B per group, bit 4r+i = the fifth bit
+//!   5 bits  the same, then 1 line: bit g = the fifth bit of group g
 //!   6 bits  the same four lines, then 2 lines: line j has groups 4j..4j+4, two bits each, lowest first
 //!   8 bits  8 lines, one per group
 //! scales

@@ -154,7 +154,7 @@ impl BlockView<'_> {
         }
         let nibble = codes[group / 2 * 64 + byte] >> (group % 2 * 4) & 15;
         match self.format.bits() {
-            5 => nibble | (codes[256 + group * 8 + byte / 8] >> (byte % 8) & 1) << 4,
+            5 => nibble | (codes[256 + byte] >> group & 1) << 4,
             6 => nibble | (codes[256 + group / 4 * 64 + byte] >> (group % 4 * 2) & 3) << 4,
             _ => nibble,
         }
@@ -276,7 +276,7 @@ fn put_codes(format: Format, lane: usize, values: &[u8; BLOCK], codes: &mut [u8]
         }
         codes[group / 2 * 64 + byte] |= (value & 15) << (group % 2 * 4);
         match format.bits() {
-            5 => codes[256 + group * 8 + byte / 8] |= (value >> 4) << (byte % 8),
+            5 => codes[256 + byte] |= (value >> 4) << group,
             6 => codes[256 + group / 4 * 64 + byte] |= (value >> 4) << (group % 4 * 2),
             _ => {}
         }

@@ -1,18 +1,36 @@
-//! 256-bit tiers: the same panels, half of their lanes and up to six rows at a time: six accumulators, six sums and what is
-//! multiplied fit the sixteen registers.
+//! 256-bit tiers: the same panels, a register for half of their lanes, and as many rows at a time as sums fit the sixteen
+//! registers.
 
 use std::arch::x86_64::*;
 
 use super::{MAX_ROWS, Panel, RowTile, TileOut, Unpacked, by_format};
 use crate::{
     activations::Line,
-    format::{BLOCK, Format},
+    format::{BLOCK, Format, PANEL_ROWS},
 };
 
-/// Rows of a pass.
+/// Rows of a pass over a packed panel.
 const PASS: usize = 6;
-/// How far ahead of the codes in use to prefetch, in bytes.
-const AHEAD: usize = 1024;
+/// Rows of a pass over an unpacked panel, both halves at once.
+const WIDE: usize = 4;
+/// Blocks of an unpacked panel that stay in the first-level cache while all rows of a tile pass over them.
+const CHUNK: usize = 8;
+/// How far ahead of what is in use to prefetch, in bytes, where a step has few rows and weights stream from memory.
+const AHEAD: usize = 16 << 10;
+
+/// Runs `$body` once for each group of four weights: unrolled by hand, since what is done with a group's codes is in the
+/// instruction.
+macro_rules! each_group {
+    ($group:ident in $from:tt .. $to:tt, $body:block) => {
+        each_group!($group in $from .. $to, $body, 0 1 2 3 4 5 6 7)
+    };
+    ($group:ident in $from:tt .. $to:tt, $body:block, $($n:literal)*) => {$(
+        if $from <= $n && $n < $to {
+            let $group: usize = $n;
+            $body
+        }
+    )*};
+}
 
 /// A tier's kernels; `$dots` multiplies groups of four weights with rows. Where it takes codes of 8 bits as they lie,
 /// `$unsigned`, sums start from minus what their offset adds; else it makes them signed.
@@ -72,92 +90,106 @@ macro_rules! tier {
                 out: &mut TileOut,
             ) {
                 let format = Format::ALL[F as usize];
+                let share = panel.bytes.len() / (panel.columns / BLOCK);
                 let mut sums = [[_mm256_setzero_ps(); R]; 2];
+                align_frame(&mut sums);
                 for block in 0..panel.columns / BLOCK {
                     // SAFETY: `block` is one of the panel's, its lines are the tile's; a prefetch may point anywhere.
                     unsafe {
-                        let code = panel.bytes.as_ptr().add(block * format.code_bytes());
-                        for line in 0..format.code_bytes().div_ceil(64) {
-                            _mm_prefetch::<_MM_HINT_T0>(code.wrapping_add(AHEAD + line * 64).cast());
+                        if x.rows < MAX_ROWS {
+                            let ahead = panel.bytes.as_ptr().wrapping_add(block * share + AHEAD);
+                            for line in 0..=format.code_bytes().div_ceil(64) {
+                                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line * 64).cast());
+                            }
                         }
+                        let codes = panel.bytes.as_ptr().add(block * format.code_bytes());
                         let lines = x.lines.as_ptr().add(block * x.rows + first);
-                        for half in 0..2 {
-                            let scales = load_scales::<F>(panel, block, half);
-                            let weights = load_codes::<F>(code, half);
-                            add_products::<F, R>(&mut sums[half], &weights, scales, lines);
-                        }
+                        let [low, high] = &mut sums;
+                        let scales = [0, 1].map(|half| [load_scales::<F>(panel, block, half)]);
+                        add_products::<F, false, R, 1>(std::array::from_mut(low), codes, scales[0], lines);
+                        add_products::<F, false, R, 1>(std::array::from_mut(high), codes.add(32), scales[1], lines);
                     }
                 }
-                for half in 0..2 {
-                    store(&sums[half], first, half, out);
-                }
+                store(&sums, first, out);
             }
 
             /// # Safety
             /// As [`multiply`], and `x.rows == MAX_ROWS`.
             #[target_feature(enable = $features)]
             unsafe fn wide<const F: u8>(unpacked: &[Unpacked], x: RowTile<'_>, out: &mut TileOut) {
-                for (half, first) in [(0, 0), (0, PASS), (1, 0), (1, PASS)] {
-                    let mut sums = [_mm256_setzero_ps(); PASS];
-                    for (block, unpacked) in unpacked.iter().enumerate() {
-                        // SAFETY: a block of unpacked weights, and its lines are the tile's.
-                        unsafe {
-                            let weights = std::array::from_fn(|group| {
-                                _mm256_load_si256(unpacked.codes[group].as_ptr().add(half * 32).cast())
-                            });
-                            let scales = [
-                                _mm256_load_ps(unpacked.scales.as_ptr().add(half * 8)),
-                                _mm256_load_ps(unpacked.seconds.as_ptr().add(half * 8)),
-                            ];
-                            let lines = x.lines.as_ptr().add(block * MAX_ROWS + first);
-                            add_products::<F, PASS>(&mut sums, &weights, scales, lines);
+                *out = [[0.0; PANEL_ROWS]; MAX_ROWS];
+                for (chunk, unpacked) in unpacked.chunks(CHUNK).enumerate() {
+                    for first in (0..MAX_ROWS).step_by(WIDE) {
+                        let mut sums = load_sums::<WIDE>(first, out);
+                        align_frame(&mut sums);
+                        for (block, unpacked) in unpacked.iter().enumerate() {
+                            // SAFETY: a block of unpacked weights, and its lines are the tile's.
+                            unsafe {
+                                let mut scales = [[_mm256_setzero_ps(); 2]; 2];
+                                for half in 0..2 {
+                                    scales[half] = [
+                                        _mm256_load_ps(unpacked.scales.as_ptr().add(half * 8)),
+                                        _mm256_load_ps(unpacked.seconds.as_ptr().add(half * 8)),
+                                    ];
+                                }
+                                let codes = unpacked.codes.as_ptr().cast();
+                                let lines = x.lines.as_ptr().add((chunk * CHUNK + block) * MAX_ROWS + first);
+                                add_products::<F, true, WIDE, 2>(&mut sums, codes, scales, lines);
+                            }
                         }
+                        store(&sums, first, out);
                     }
-                    store(&sums, first, half, out);
                 }
             }
 
-            /// The rows' products with half a block, added to their sums.
+            /// The rows' products with `H` halves of a block, added to their sums.
             ///
             /// # Safety
-            /// `lines` points to `R` lines.
+            /// `codes` points to the first half's codes in format `F`, or to unpacked ones; `lines` to `R` lines.
             #[inline]
             #[target_feature(enable = $features)]
-            unsafe fn add_products<const F: u8, const R: usize>(
-                sums: &mut [__m256; R],
-                weights: &[__m256i; 8],
-                [scale, second]: [__m256; 2],
+            unsafe fn add_products<const F: u8, const UNPACKED: bool, const R: usize, const H: usize>(
+                sums: &mut [[__m256; R]; H],
+                codes: *const u8,
+                scales: [[__m256; 2]; H],
                 lines: *const Line,
             ) {
                 let format = Format::ALL[F as usize];
                 // SAFETY: by contract.
                 unsafe {
                     if format == Format::Q6_K {
-                        let low = $dots::<F, R>(&weights[..4], lines, 0);
-                        let high = $dots::<F, R>(&weights[4..], lines, 4);
-                        for row in 0..R {
-                            let line = &*lines.add(row);
-                            let [low, high] = [(low[row], 0), (high[row], 1)].map(|(dot, part)| {
-                                _mm256_cvtepi32_ps(_mm256_add_epi32(dot, _mm256_set1_epi32(line.half_starts[part])))
-                            });
-                            let scaled = _mm256_fmadd_ps(high, second, _mm256_mul_ps(low, scale));
-                            sums[row] = _mm256_fmadd_ps(scaled, _mm256_set1_ps(line.scale), sums[row]);
+                        let low = $dots::<F, UNPACKED, R, H, 0, 4>(codes, lines);
+                        let high = $dots::<F, UNPACKED, R, H, 4, 8>(codes, lines);
+                        for half in 0..H {
+                            let [scale, second] = scales[half];
+                            for row in 0..R {
+                                let line = &*lines.add(row);
+                                let [low, high] = [(low[half][row], 0), (high[half][row], 1)].map(|(dot, part)| {
+                                    _mm256_cvtepi32_ps(_mm256_add_epi32(dot, _mm256_set1_epi32(line.half_starts[part])))
+                                });
+                                let scaled = _mm256_fmadd_ps(high, second, _mm256_mul_ps(low, scale));
+                                sums[half][row] = _mm256_fmadd_ps(scaled, _mm256_set1_ps(line.scale), sums[half][row]);
+                            }
                         }
                         return;
                     }
-                    let dots = $dots::<F, R>(weights, lines, 0);
-                    for row in 0..R {
-                        let line = &*lines.add(row);
-                        let start = match format {
-                            Format::Q4_0 => _mm256_set1_epi32(line.starts[0]),
-                            Format::Q5_0 => _mm256_set1_epi32(line.starts[1]),
-                            Format::Q8_0 if $unsigned => _mm256_set1_epi32(line.starts[2]),
-                            _ => _mm256_setzero_si256(),
-                        };
-                        let dot = _mm256_cvtepi32_ps(_mm256_add_epi32(dots[row], start));
-                        sums[row] = _mm256_fmadd_ps(_mm256_mul_ps(dot, scale), _mm256_set1_ps(line.scale), sums[row]);
-                        if format.has_min() {
-                            sums[row] = _mm256_fmadd_ps(second, _mm256_set1_ps(line.weighted_sum), sums[row]);
+                    let dots = $dots::<F, UNPACKED, R, H, 0, 8>(codes, lines);
+                    for half in 0..H {
+                        let [scale, second] = scales[half];
+                        for row in 0..R {
+                            let line = &*lines.add(row);
+                            let start = match format {
+                                Format::Q4_0 => _mm256_set1_epi32(line.starts[0]),
+                                Format::Q5_0 => _mm256_set1_epi32(line.starts[1]),
+                                Format::Q8_0 if $unsigned => _mm256_set1_epi32(line.starts[2]),
+                                _ => _mm256_setzero_si256(),
+                            };
+                            let dot = _mm256_cvtepi32_ps(_mm256_add_epi32(dots[half][row], start));
+                            let sum = &mut sums[half][row];
+                            *sum = _mm256_fmadd_ps(_mm256_mul_ps(dot, scale), _mm256_set1_ps(line.scale), *sum);
+                            if format.has_min() {
+                                *sum = _mm256_fmadd_ps(second, _mm256_set1_ps(line.weighted_sum), *sum);
+                            }
                         }
                     }
                 }
@@ -193,10 +225,11 @@ unsafe fn unpack_blocks<const F: u8>(panel: Panel<'_>, to: &mut [Unpacked]) {
                 let [scales, seconds] = load_scales::<F>(panel, block, half);
                 _mm256_store_ps(to.scales.as_mut_ptr().add(half * 8), scales);
                 _mm256_store_ps(to.seconds.as_mut_ptr().add(half * 8), seconds);
-                let codes = load_codes::<F>(panel.bytes.as_ptr().add(block * format.code_bytes()), half);
-                for (to, codes) in to.codes.iter_mut().zip(codes) {
-                    _mm256_store_si256(to.as_mut_ptr().add(half * 32).cast(), codes);
-                }
+                let codes = panel.bytes.as_ptr().add(block * format.code_bytes() + half * 32);
+                each_group!(group in 0..8, {
+                    let codes = load_group::<F, false>(codes, group);
+                    _mm256_store_si256(to.codes[group].as_mut_ptr().add(half * 32).cast(), codes);
+                });
             }
         }
     }
@@ -204,10 +237,25 @@ unsafe fn unpack_blocks<const F: u8>(panel: Panel<'_>, to: &mut [Unpacked]) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store<const R: usize>(sums: &[__m256; R], first: usize, half: usize, out: &mut TileOut) {
-    for (sum, out) in sums.iter().zip(&mut out[first..]) {
-        // SAFETY: half a row of `out` is 8 floats.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(half * 8), *sum) };
+fn load_sums<const R: usize>(first: usize, out: &TileOut) -> [[__m256; R]; 2] {
+    let mut sums = [[_mm256_setzero_ps(); R]; 2];
+    for (half, sums) in sums.iter_mut().enumerate() {
+        for (sum, out) in sums.iter_mut().zip(&out[first..]) {
+            // SAFETY: half a row of `out` is 8 floats.
+            *sum = unsafe { _mm256_loadu_ps(out.as_ptr().add(half * 8)) };
+        }
+    }
+    sums
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store<const R: usize>(sums: &[[__m256; R]; 2], first: usize, out: &mut TileOut) {
+    for (half, sums) in sums.iter().enumerate() {
+        for (sum, out) in sums.iter().zip(&mut out[first..]) {
+            // SAFETY: half a row of `out` is 8 floats.
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(half * 8), *sum) };
+        }
     }
 }
 
@@ -222,16 +270,44 @@ unsafe fn broadcast(line: *const Line, group: usize) -> __m256i {
     unsafe { _mm256_set1_epi32((&raw const (*line).codes).cast::<i32>().add(group).read_unaligned()) }
 }
 
-/// Dots of groups of four weights, the first of which is the block's group `from`, with `R` rows.
+/// Keeps a sum as it is: else compilers add in the shape of a tree, whose branches do not fit the registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pin(mut sum: __m256i) -> __m256i {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) sum, options(pure, nomem, nostack, preserves_flags)) };
+    sum
+}
+
+/// Gives sums an address: a function with such a variable of 32 bytes' alignment has an aligned frame, and what else does not
+/// fit the registers lies in it without crossing cache lines.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn align_frame<T>(sums: &mut T) {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", in(reg) sums, options(nostack, preserves_flags)) };
+}
+
+/// Dots of groups `FROM..TO` of four weights of `H` halves with `R` rows.
 ///
 /// `vpmaddubsw` adds pairs of products in 16 bits. These hold 8 pairs of 4-bit codes (15 · 127 · 2 each), 4 of 5 bits,
 /// 2 of 6 bits: only then they are widened. 8-bit codes are made signed and their sign moved to the activation.
 ///
 /// # Safety
-/// `lines` points to `R` lines, and `from + weights.len() <= 8`.
+/// `codes` points to the first half's codes in format `F`, or to unpacked ones; `lines` to `R` lines.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn pair_dots<const F: u8, const R: usize>(weights: &[__m256i], lines: *const Line, from: usize) -> [__m256i; R] {
+unsafe fn pair_dots<
+    const F: u8,
+    const UNPACKED: bool,
+    const R: usize,
+    const H: usize,
+    const FROM: usize,
+    const TO: usize,
+>(
+    codes: *const u8,
+    lines: *const Line,
+) -> [[__m256i; R]; H] {
     let bits = Format::ALL[F as usize].bits();
     let together = match bits {
         4 => 8,
@@ -239,25 +315,43 @@ unsafe fn pair_dots<const F: u8, const R: usize>(weights: &[__m256i], lines: *co
         6 => 2,
         _ => 1,
     };
-    let mut sums = [_mm256_setzero_si256(); R];
-    for (chunk, weights) in weights.chunks(together).enumerate() {
-        let mut pairs = [_mm256_setzero_si256(); R];
-        for (i, &weights) in weights.iter().enumerate() {
-            let signed = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
-            for row in 0..R {
-                // SAFETY: one of the rows' lines.
-                let q = unsafe { broadcast(lines.add(row), from + chunk * together + i) };
-                let products = match bits {
-                    8 => _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(q, signed)),
-                    _ => _mm256_maddubs_epi16(weights, q),
-                };
-                pairs[row] = _mm256_add_epi16(pairs[row], products);
+    let mut sums = [[_mm256_setzero_si256(); R]; H];
+    let mut pairs = [[_mm256_setzero_si256(); R]; H];
+    each_group!(group in FROM..TO, {
+        let mut weights = [_mm256_setzero_si256(); H];
+        let mut sizes = [_mm256_setzero_si256(); H];
+        for half in 0..H {
+            // SAFETY: by contract.
+            weights[half] = unsafe { load_group::<F, UNPACKED>(codes.add(half * 32), group) };
+            if bits == 8 {
+                weights[half] = _mm256_xor_si256(weights[half], _mm256_set1_epi8(-128));
+                sizes[half] = _mm256_abs_epi8(weights[half]);
             }
         }
         for row in 0..R {
-            sums[row] = _mm256_add_epi32(sums[row], _mm256_madd_epi16(pairs[row], _mm256_set1_epi16(1)));
+            // SAFETY: one of the rows' lines.
+            let q = unsafe { broadcast(lines.add(row), group) };
+            for half in 0..H {
+                let products = match bits {
+                    8 => _mm256_maddubs_epi16(sizes[half], _mm256_sign_epi8(q, weights[half])),
+                    _ => _mm256_maddubs_epi16(weights[half], q),
+                };
+                let sum = match group % together {
+                    0 => products,
+                    _ => _mm256_add_epi16(pairs[half][row], products),
+                };
+                pairs[half][row] = if R > 1 { pin(sum) } else { sum };
+            }
         }
-    }
+        if group % together == together - 1 {
+            for half in 0..H {
+                for row in 0..R {
+                    let wide = _mm256_madd_epi16(pairs[half][row], _mm256_set1_epi16(1));
+                    sums[half][row] = _mm256_add_epi32(sums[half][row], wide);
+                }
+            }
+        }
+    });
     sums
 }
 
@@ -268,19 +362,32 @@ macro_rules! dots_of_four {
         /// As [`pair_dots`].
         #[inline]
         #[target_feature(enable = $features)]
-        unsafe fn $name<const F: u8, const R: usize>(
-            weights: &[__m256i],
+        unsafe fn $name<
+            const F: u8,
+            const UNPACKED: bool,
+            const R: usize,
+            const H: usize,
+            const FROM: usize,
+            const TO: usize,
+        >(
+            codes: *const u8,
             lines: *const Line,
-            from: usize,
-        ) -> [__m256i; R] {
-            let mut sums = [_mm256_setzero_si256(); R];
-            for (i, &weights) in weights.iter().enumerate() {
+        ) -> [[__m256i; R]; H] {
+            let mut sums = [[_mm256_setzero_si256(); R]; H];
+            each_group!(group in FROM..TO, {
+                let mut weights = [_mm256_setzero_si256(); H];
+                for half in 0..H {
+                    // SAFETY: by contract.
+                    weights[half] = unsafe { load_group::<F, UNPACKED>(codes.add(half * 32), group) };
+                }
                 for row in 0..R {
                     // SAFETY: one of the rows' lines.
-                    let q = unsafe { broadcast(lines.add(row), from + i) };
-                    sums[row] = $instruction(sums[row], weights, q);
+                    let q = unsafe { broadcast(lines.add(row), group) };
+                    for half in 0..H {
+                        sums[half][row] = $instruction(sums[half][row], weights[half], q);
+                    }
                 }
-            }
+            });
             sums
         }
     };
@@ -319,55 +426,53 @@ unsafe fn load_scales<const F: u8>(panel: Panel<'_>, block: usize, half: usize) 
     }
 }
 
-/// Half of a block's codes (8 lanes), one register a group of four weights.
+/// The codes of a group of four weights in half of the lanes.
 ///
 /// # Safety
-/// `code` points to a block's codes in format `F`.
+/// `codes` points to that half of a block's codes in format `F`, or to unpacked ones; `group < 8`.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn load_codes<const F: u8>(code: *const u8, half: usize) -> [__m256i; 8] {
-    let format = Format::ALL[F as usize];
-    let mut groups = [_mm256_setzero_si256(); 8];
-    // SAFETY: all reads are within `format.code_bytes()`.
+unsafe fn load_group<const F: u8, const UNPACKED: bool>(codes: *const u8, group: usize) -> __m256i {
+    let bits = Format::ALL[F as usize].bits();
+    // SAFETY: all reads are within the block's codes.
     unsafe {
-        if format.bits() == 8 {
-            for (group, codes) in groups.iter_mut().enumerate() {
-                *codes = _mm256_loadu_si256(code.add(group * 64 + half * 32).cast());
+        let load = |line: usize| _mm256_loadu_si256(codes.add(line * 64).cast());
+        if UNPACKED || bits == 8 {
+            return load(group);
+        }
+        let both = load(group / 2);
+        let nibbles = if group.is_multiple_of(2) { both } else { _mm256_srli_epi16::<4>(both) };
+        let nibbles = _mm256_and_si256(nibbles, _mm256_set1_epi8(15));
+        // What is above a nibble moves to where it belongs; shifts are of 16 bits, but what crosses a byte is masked away.
+        let (above, mask) = match bits {
+            5 => {
+                let bits = load(4);
+                let moved = match group {
+                    0 => _mm256_slli_epi16::<4>(bits),
+                    1 => _mm256_slli_epi16::<3>(bits),
+                    2 => _mm256_slli_epi16::<2>(bits),
+                    3 => _mm256_slli_epi16::<1>(bits),
+                    4 => bits,
+                    5 => _mm256_srli_epi16::<1>(bits),
+                    6 => _mm256_srli_epi16::<2>(bits),
+                    _ => _mm256_srli_epi16::<3>(bits),
+                };
+                (moved, 0x10)
             }
-            return groups;
-        }
-        let low = _mm256_set1_epi8(15);
-        for line in 0..4 {
-            let both = _mm256_loadu_si256(code.add(line * 64 + half * 32).cast());
-            groups[line * 2] = _mm256_and_si256(both, low);
-            groups[line * 2 + 1] = _mm256_and_si256(_mm256_srli_epi16::<4>(both), low);
-        }
-        if format.bits() == 5 {
-            // Byte b of the register wants bit b: spread the 4 bytes of bits, then test one bit in each.
-            let spread = _mm256_setr_epi8(
-                0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3,
-            );
-            let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-            for (group, codes) in groups.iter_mut().enumerate() {
-                let fifth = _mm256_set1_epi32(code.add(256 + group * 8 + half * 4).cast::<i32>().read_unaligned());
-                let set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(fifth, spread), bit), bit);
-                *codes = _mm256_or_si256(*codes, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+            6 => {
+                let pairs = load(4 + group / 4);
+                let moved = match group % 4 {
+                    0 => _mm256_slli_epi16::<4>(pairs),
+                    1 => _mm256_slli_epi16::<2>(pairs),
+                    2 => pairs,
+                    _ => _mm256_srli_epi16::<2>(pairs),
+                };
+                (moved, 0x30)
             }
-        }
-        if format.bits() == 6 {
-            let pair = _mm256_set1_epi8(0x30);
-            for line in 0..2 {
-                let bits = _mm256_loadu_si256(code.add(256 + line * 64 + half * 32).cast());
-                let shifted =
-                    [_mm256_slli_epi16::<4>(bits), _mm256_slli_epi16::<2>(bits), bits, _mm256_srli_epi16::<2>(bits)];
-                for (i, bits) in shifted.into_iter().enumerate() {
-                    let codes = &mut groups[line * 4 + i];
-                    *codes = _mm256_or_si256(*codes, _mm256_and_si256(bits, pair));
-                }
-            }
-        }
+            _ => return nibbles,
+        };
+        _mm256_or_si256(nibbles, _mm256_and_si256(above, _mm256_set1_epi8(mask)))
     }
-    groups
 }
 
 /// Eight f16 as f32.

@@ -278,9 +278,21 @@ unsafe fn load_codes<const F: u8>(code: *const u8) -> [__m512i; 8] {
             groups[line * 2 + 1] = _mm512_and_si512(_mm512_srli_epi16::<4>(both), low);
         }
         if format.bits() == 5 {
-            for (group, codes) in groups.iter_mut().enumerate() {
-                let fifth = code.add(256 + group * 8).cast::<u64>().read_unaligned();
-                *codes = _mm512_mask_add_epi8(*codes, fifth, *codes, _mm512_set1_epi8(16));
+            let bits = _mm512_loadu_si512(code.add(256).cast());
+            // Shifts are of 16 bits, but what crosses a byte is masked away.
+            let shifted = [
+                _mm512_slli_epi16::<4>(bits),
+                _mm512_slli_epi16::<3>(bits),
+                _mm512_slli_epi16::<2>(bits),
+                _mm512_slli_epi16::<1>(bits),
+                bits,
+                _mm512_srli_epi16::<1>(bits),
+                _mm512_srli_epi16::<2>(bits),
+                _mm512_srli_epi16::<3>(bits),
+            ];
+            for (codes, bits) in groups.iter_mut().zip(shifted) {
+                // codes | (bits & 16) in one instruction.
+                *codes = _mm512_ternarylogic_epi32::<0xf8>(*codes, bits, _mm512_set1_epi8(16));
             }
         }
         if format.bits() == 6 {

@@ -170,12 +170,19 @@ unsafe fn load_codes<const F: u8>(code: *const u8, quarter: usize) -> [int8x16_t
             groups[line * 2 + 1] = vshrq_n_u8::<4>(both);
         }
         if format.bits() == 5 {
-            // Byte b of the register wants bit b of two bytes.
-            let bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
-            for (group, codes) in groups.iter_mut().enumerate() {
-                let fifth = code.add(256 + group * 8 + quarter * 2);
-                let spread = vcombine_u8(vld1_dup_u8(fifth), vld1_dup_u8(fifth.add(1)));
-                *codes = vorrq_u8(*codes, vandq_u8(vtstq_u8(spread, bit), vdupq_n_u8(16)));
+            let bits = piece(4);
+            let shifted = [
+                vshlq_n_u8::<4>(bits),
+                vshlq_n_u8::<3>(bits),
+                vshlq_n_u8::<2>(bits),
+                vshlq_n_u8::<1>(bits),
+                bits,
+                vshrq_n_u8::<1>(bits),
+                vshrq_n_u8::<2>(bits),
+                vshrq_n_u8::<3>(bits),
+            ];
+            for (codes, bits) in groups.iter_mut().zip(shifted) {
+                *codes = vorrq_u8(*codes, vandq_u8(bits, vdupq_n_u8(16)));
             }
         }
         if format.bits() == 6 {
