@@ -37,6 +37,8 @@ pub(crate) struct NodeSpec {
     pub(crate) threads: usize,
     /// What it computes on.
     pub(crate) device: Device,
+    /// Where it serves metrics and health over HTTP, if it does.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// A node's process. Its standard input is kept apart: waiting for a child closes its input, which would end it.
@@ -137,6 +139,7 @@ async fn start(spec: &NodeSpec, insecure: bool) -> Result<(Process, SocketAddr),
         .args(["node", "--until-stdin-closes", "--model", &spec.models.join(",")])
         .args(["--listen", &spec.listen.to_string(), "--threads", &spec.threads.to_string()])
         .args(["--device", spec.device.name()])
+        .args(spec.metrics.map(|metrics| format!("--metrics-listen={metrics}")))
         .args(insecure.then_some("--insecure"))
         .envs(crate::telemetry::environment())
         .stdin(Stdio::piped()) // closes with this process, however it ends

@@ -125,4 +125,21 @@ fn members_of_a_mixture_propose_calls_and_carry_nothing_out() {
     assert!(answer.contains("name: create_note") && answer.contains("tag"), "{answer}");
     let listed = desk.call("List the notes that hold the word milk", &[]);
     assert_eq!(listed["outcomes"][0]["result"].as_array().unwrap().len(), 0, "{listed}");
+
+    let record = desk.json(&["runs", "show", "last", "--prompts", "--json"]);
+    let calls: Vec<&Value> = record["calls"].as_array().unwrap().iter().filter(|call| call["seat"] == 0).collect();
+    let is_about = |call: &&Value, about: &str| call["purpose"].as_str().unwrap().contains(about);
+    // Five documents are weighed, with a request and without one, and the call is written with the best in view.
+    assert_eq!(calls.iter().filter(|call| is_about(call, "fits")).count(), 10, "{record}");
+    let written = calls.last().unwrap();
+    assert!(is_about(written, "a call of create_note"), "{written}");
+    assert!(written["grammar"].as_str().unwrap().contains("create_note"), "{written}");
+    assert!(written["text"].as_str().unwrap().contains("the milk is out"), "{written}");
+    for call in calls {
+        let stretch = &call["prompt"]["stretches"][0];
+        let text: String =
+            stretch["pieces"].as_array().unwrap().iter().map(|piece| piece["text"].as_str().unwrap()).collect();
+        let tokenised = desk.json(&["models", "tokenize", "--model", MODEL, "--special", "--json", &text]);
+        assert_eq!(tokenised["ids"], stretch["tokens"], "{call}");
+    }
 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use synod_models::engine::Engine;
 use synod_proto::v1;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     apis::{
         Library, Retriever,
-        calling::{Answered, CallError, CallOptions, Choice, Decision, Retrieval, answer, document, render},
+        calling::{Answered, CallError, CallOptions, Choice, Decision, Exchange, Retrieval, answer, document, render},
     },
-    host::wire,
+    host::{Host, wire},
     queue::RequestQueue,
     request::Order,
     service::ServiceLimits,
@@ -40,7 +39,7 @@ impl Calls {
     /// Waits for a turn and calls on a thread of its own.
     pub(crate) async fn run(
         &self,
-        engine: Engine,
+        host: &Host,
         request: v1::CallApiRequest,
         limits: &ServiceLimits,
     ) -> Result<v1::CallApiResponse, NodeError> {
@@ -52,7 +51,9 @@ impl Calls {
             catalogues: request.catalogues.clone(),
         };
         let max_calls = bounded("max_calls", request.max_calls, 1, MAX_CALLS)?;
+        let engine = host.engine(&request.model)?.clone();
         let order = order(request, limits)?;
+        let record = order.record.then(|| host.record(&order.model, &order.options)).transpose()?;
         let turn = self.queue.turn().await?;
         let abandoned = CancellationToken::new();
         let _until_answered = abandoned.clone().drop_guard();
@@ -62,11 +63,12 @@ impl Calls {
                 max_calls,
                 max_tokens: order.options.max_tokens,
                 sampling: order.options.sampling,
+                record: record.is_some(),
                 abandoned,
             };
             let answered = answer(&library, &retrieval, &engine, &order.messages, &options)?;
             drop(turn);
-            Ok(response(answered))
+            Ok(response(answered, record.as_ref()))
         });
         work.await.map_err(|_| NodeError::TaskFailed("it wrote a call"))?
     }
@@ -74,10 +76,10 @@ impl Calls {
 
 /// The request as one to write, which has the same bounds; greedy where it does not say.
 fn order(request: v1::CallApiRequest, limits: &ServiceLimits) -> Result<Order, NodeError> {
-    let v1::CallApiRequest { model, messages, sampling, run_id, .. } = request;
+    let v1::CallApiRequest { model, messages, sampling, run_id, record, .. } = request;
     let greedy = v1::Sampling { temperature: Some(0.0), ..Default::default() };
     let sampling = Some(sampling.unwrap_or(greedy));
-    Order::try_new(v1::GenerateStart { model, messages, sampling, run_id, ..Default::default() }, limits)
+    Order::try_new(v1::GenerateStart { model, messages, sampling, run_id, record, ..Default::default() }, limits)
 }
 
 fn bounded(field: &'static str, asked: u32, default: usize, most: usize) -> Result<usize, NodeError> {
@@ -88,7 +90,7 @@ fn bounded(field: &'static str, asked: u32, default: usize, most: usize) -> Resu
     }
 }
 
-fn response(answered: Answered) -> v1::CallApiResponse {
+fn response(answered: Answered, record: Option<&v1::PromptRecord>) -> v1::CallApiResponse {
     let Answered { retrieved, outcome, ms } = answered;
     let (mut calls, mut missing) = (Vec::new(), None);
     match outcome.decision {
@@ -116,7 +118,32 @@ fn response(answered: Answered) -> v1::CallApiResponse {
             cached_prompt_tokens: 0,
         }),
         ms,
+        exchanges: record.map(|record| exchanges(outcome.exchanges, record)).unwrap_or_default(),
     }
+}
+
+/// What a record says of each exchange; `record` is what it says of all.
+fn exchanges(exchanges: Vec<Exchange>, record: &v1::PromptRecord) -> Vec<v1::ApiExchange> {
+    let told = |exchange: Exchange| {
+        let Exchange { purpose, prompt, schema, text, tokens, cached_prompt_tokens, completion_tokens, took } =
+            exchange;
+        let usage = v1::Usage {
+            prompt_tokens: wire(prompt.ids().len()),
+            completion_tokens: wire(completion_tokens),
+            cached_prompt_tokens: wire(cached_prompt_tokens),
+        };
+        let token = |(id, logprob)| v1::TokenLogprob { id, logprob, ..Default::default() };
+        v1::ApiExchange {
+            purpose,
+            prompt: Some(v1::PromptRecord { stretches: vec![prompt.into_wire()], ..record.clone() }),
+            schema,
+            text,
+            tokens: tokens.into_iter().map(token).collect(),
+            usage: Some(usage),
+            ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+        }
+    };
+    exchanges.into_iter().map(told).collect()
 }
 
 impl From<CallError> for NodeError {

@@ -4,9 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use synod_proto::v1::{
     CallApiRequest, CallApiResponse, DescribeRequest, DescribeResponse, EmbedRequest, EmbedResponse, GenerateRequest,
-    SearchApisRequest, SearchApisResponse, node_service_server,
+    SearchApisRequest, SearchApisResponse, Usage, node_service_server,
 };
-use synod_telemetry::Parent;
+use synod_telemetry::{
+    Parent,
+    names::attribute,
+    spans::{self, Tokens},
+};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -18,7 +22,7 @@ use crate::{
     monitor::Monitor,
     search::Search,
     stream::{Deadline, GenerateStream},
-    told::Told,
+    told::{self, Told},
 };
 
 /// The most that one request may ask for.
@@ -97,10 +101,14 @@ impl node_service_server::NodeService for NodeService {
     async fn embed(&self, request: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
         let running = self.drain.admit()?;
         let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
+        let parent = Parent::of(request.metadata().as_ref());
         let EmbedRequest { model, texts } = request.into_inner();
         let encoder = self.host.encoder(&model)?;
+        let span = spans::embedding_served(&model, &parent);
         let embeddings = deadline.bound("it embedded texts", embed::embed(encoder, texts, &self.limits));
-        Ok(Response::new(running.bound(embeddings).await?))
+        let embedded = told::ended(&span, running.bound(embeddings).await)?;
+        spans::set(&span, attribute::INPUT_TOKENS, i64::from(embedded.prompt_tokens));
+        Ok(Response::new(embedded))
     }
 
     async fn search_apis(&self, request: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
@@ -113,10 +121,15 @@ impl node_service_server::NodeService for NodeService {
     async fn call_api(&self, request: Request<CallApiRequest>) -> Result<Response<CallApiResponse>, Status> {
         let running = self.drain.admit()?;
         let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
+        let parent = Parent::of(request.metadata().as_ref());
         let request = request.into_inner();
-        let engine = self.host.engine(&request.model)?.clone();
-        let called = deadline.bound("it wrote a call", self.calls.run(engine, request, &self.limits));
-        Ok(Response::new(running.bound(called).await?))
+        let span = spans::served(&request.model, &parent);
+        let called = deadline.bound("it wrote a call", self.calls.run(&self.host, request, &self.limits));
+        let called = told::ended(&span, running.bound(called).await)?;
+        let Usage { prompt_tokens, cached_prompt_tokens, completion_tokens } = called.usage.unwrap_or_default();
+        let tokens = Tokens { input: prompt_tokens, cached: cached_prompt_tokens, output: completion_tokens };
+        spans::finished(&span, "stop", tokens);
+        Ok(Response::new(called))
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {

@@ -12,6 +12,7 @@ use tonic::Status;
 use tracing::Span;
 
 use crate::monitor::{Counts, Monitor, by_model};
+use crate::status::NodeError;
 
 /// A call under way. How it ended is counted when this is dropped.
 pub(crate) struct Told {
@@ -76,6 +77,12 @@ impl Drop for Told {
         let labels = [by_model(&self.model), ("outcome", self.outcome.into())];
         self.counts.calls.get_or_create(&labels).inc();
     }
+}
+
+/// What a caller is told of a call that ends at once; the span of one that failed says so.
+pub(crate) fn ended<T>(span: &Span, outcome: Result<T, NodeError>) -> Result<T, Status> {
+    let told: Result<T, Status> = outcome.map_err(Status::from);
+    told.inspect_err(|status| spans::failed(span, format!("{:?}", status.code())))
 }
 
 #[cfg(test)]

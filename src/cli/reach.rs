@@ -41,7 +41,7 @@ pub(super) async fn connect(
     // Ports of the moment: the call disturbs nobody, and nobody disturbs it.
     let specs: Vec<_> = up::nodes(&config, models.into_iter())
         .into_iter()
-        .map(|spec| NodeSpec { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..spec })
+        .map(|spec| NodeSpec { listen: (Ipv4Addr::LOCALHOST, 0).into(), metrics: None, ..spec })
         .collect();
     up::pull(&specs, context.store(&config)?, context).await?;
     status("starting nodes");

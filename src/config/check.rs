@@ -1,6 +1,7 @@
 //! From the shape to a [`Config`] that can be relied on, finding every mistake on the way.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 
@@ -127,6 +128,7 @@ impl Checker<'_> {
             listen: self.address(&table.key("listen"), shape.listen, default_port),
             threads: shape.threads.and_then(|threads| self.threads(&table.key("threads"), threads)),
             device: self.device(&table.key("device"), shape.device.as_deref()),
+            metrics: self.metrics(&table.key("metrics"), shape.metrics),
             models: shape.models,
         }
     }
@@ -161,8 +163,11 @@ impl Checker<'_> {
     fn same_addresses(&mut self, aggregator: &Aggregator, http: &HttpConfig, nodes: &[Node]) {
         let mut taken = vec![(aggregator.listen, KeyPath::of(["aggregator", "listen"]))];
         let http = http.listen.map(|listen| (listen, KeyPath::of(["http", "listen"])));
-        let nodes = nodes.iter().enumerate();
-        let others = nodes.map(|(at, node)| (node.listen, KeyPath::of(["nodes"]).index(at).key("listen")));
+        let others = nodes.iter().enumerate().flat_map(|(at, node)| {
+            let table = KeyPath::of(["nodes"]).index(at);
+            let metrics = node.metrics.map(|metrics| (metrics, table.key("metrics")));
+            iter::once((node.listen, table.key("listen"))).chain(metrics)
+        });
         for (address, key) in http.into_iter().chain(others) {
             let same = taken.iter().find(|(other, _)| *other == address && address.port() != 0);
             if let Some((_, other)) = same {

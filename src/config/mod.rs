@@ -164,4 +164,6 @@ pub(crate) struct Node {
     pub(crate) threads: Option<NonZeroUsize>,
     /// What it computes on.
     pub(crate) device: Device,
+    /// Where it serves metrics and health over HTTP, if it does.
+    pub(crate) metrics: Option<SocketAddr>,
 }

@@ -51,6 +51,11 @@ impl Checker<'_> {
         patterns
     }
 
+    /// Where to serve metrics: nowhere unless somebody says where.
+    pub(super) fn metrics(&mut self, key: &KeyPath, address: Option<String>) -> Option<SocketAddr> {
+        address.map(|address| self.address(key, Some(address), METRICS_PORT))
+    }
+
     pub(super) fn this_node(&mut self, shape: ThisNodeShape) -> ThisNode {
         let table = KeyPath::of(["node"]);
         let announce = shape.announce.filter(|address| {
@@ -71,7 +76,7 @@ impl Checker<'_> {
             self.built_with(&key, cfg!(feature = "etcd"), "etcd");
             read
         });
-        let metrics = shape.metrics.map(|address| self.address(&table.key("metrics"), Some(address), METRICS_PORT));
+        let metrics = self.metrics(&table.key("metrics"), shape.metrics);
         ThisNode { announce, register, metrics }
     }
 

@@ -164,4 +164,6 @@ pub(crate) struct NodeShape {
     pub(crate) threads: Option<i64>,
     /// `cpu` or `wgpu`.
     pub(crate) device: Option<String>,
+    /// Where it serves metrics and health.
+    pub(crate) metrics: Option<String>,
 }

@@ -277,6 +277,10 @@ fn telemetry_is_off_until_somebody_says_where_to() {
     assert_eq!(config.telemetry.endpoint.as_deref(), Some("http://127.0.0.1:4317"));
     assert_eq!(config.node.metrics.map(|metrics| metrics.port()), Some(7690));
     check_mistakes(
+        "[[nodes]]\nmodels = ['gemma-3-270m']\nmetrics = '127.0.0.1:7610'",
+        &["0.toml:3: nodes[0].metrics: 127.0.0.1:7610 is taken by nodes[0].listen"],
+    );
+    check_mistakes(
         "[telemetry]\nendpoint = '127.0.0.1:4317'\n[node]\nmetrics = 'localhost'",
         &[
             "0.toml:2: telemetry.endpoint: `127.0.0.1:4317` is no collector's address",

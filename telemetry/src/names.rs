@@ -1,7 +1,7 @@
 //! Every name that leaves a process in a span or a metric. `tests/names.rs` holds them: dashboards, alerts and queries of
 //! others rely on them, and a name that changes is a change that users notice.
 //!
-//! Spans follow OpenTelemetry's conventions for generative AI (operations `invoke_workflow`, `invoke_agent`, `chat`), which
+//! Spans follow OpenTelemetry's conventions for generative AI (operations `invoke_workflow`, `invoke_agent`, `chat`, `embeddings`), which
 //! are still in development; what they have no word for begins with `synod.`.
 
 macro_rules! names {
@@ -23,6 +23,8 @@ pub mod span {
         AGENT = "invoke_agent";
         /// One call: on the aggregator's side, and within it on the node's.
         CHAT = "chat";
+        /// One call of a model that embeds: on either side, as a chat.
+        EMBEDDINGS = "embeddings";
     }
 }
 

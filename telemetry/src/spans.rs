@@ -90,6 +90,26 @@ pub fn served(model: &str, parent: &Parent) -> Span {
     span
 }
 
+/// A call of the run or request that it begins in to a node, for embeddings.
+pub fn embedding_call(model: &str, node: &str) -> Span {
+    let name = format!("{} {model}", span::EMBEDDINGS);
+    let span = info_span!(target: TARGET, span::EMBEDDINGS, otel.name = name, otel.kind = "client");
+    operation(&span, span::EMBEDDINGS);
+    span.set_attribute(attribute::MODEL, model.to_owned());
+    span.set_attribute(attribute::NODE, node.to_owned());
+    span
+}
+
+/// The same as the node sees it, part of the caller's `parent`.
+pub fn embedding_served(model: &str, parent: &Parent) -> Span {
+    let name = format!("{} {model}", span::EMBEDDINGS);
+    let span = info_span!(target: TARGET, span::EMBEDDINGS, otel.name = name, otel.kind = "server");
+    parent.adopt(&span);
+    operation(&span, span::EMBEDDINGS);
+    span.set_attribute(attribute::MODEL, model.to_owned());
+    span
+}
+
 /// It failed, with this code.
 pub fn failed(span: &Span, code: impl Into<opentelemetry::Value>) {
     span.set_attribute(attribute::ERROR, code);

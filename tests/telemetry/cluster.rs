@@ -16,6 +16,9 @@ use tonic::Request;
 
 use crate::support::{MODEL, Process};
 
+/// What embeds on every node.
+pub(crate) const EMBEDDER: &str = "all-minilm-l6-v2";
+
 /// How long anything here may take that no model computes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,7 +40,9 @@ impl Cluster {
         let folder = TempDir::new().unwrap();
         let node = |at| {
             // Three seats are too many for one node, where there are two.
-            let listen = ["node", "--model", MODEL, "--listen", "127.0.0.1:0", "--threads", "1", "--max-running", "2"];
+            let models = format!("{MODEL},{EMBEDDER}");
+            let listen =
+                ["node", "--model", &models, "--listen", "127.0.0.1:0", "--threads", "1", "--max-running", "2"];
             let command = synod(&folder.path().join(format!("node-{at}.log")), collector, &listen);
             run(command, &["--metrics-listen", "127.0.0.1:0"], "node listening on ")
         };

@@ -69,6 +69,20 @@ impl Collector {
         self.spans.lock().unwrap().clone()
     }
 
+    /// The spans of an operation, once there are so many.
+    pub(crate) async fn named(&self, operation: &str, count: usize) -> Vec<Collected> {
+        let began = Instant::now();
+        loop {
+            let all = self.all();
+            let named: Vec<_> = all.iter().filter(|one| one.begins(operation)).cloned().collect();
+            if named.len() >= count {
+                return named;
+            }
+            assert!(began.elapsed() < PATIENCE, "{operation} is not {count} times in {all:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// The trace that a run is a part of, once its root is there and nothing more comes.
     pub(crate) async fn trace_of(&self, run_id: &str) -> Vec<Collected> {
         let (began, mut seen) = (Instant::now(), 0);

@@ -15,7 +15,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, PATIENCE, get, send, until};
+use cluster::{Cluster, EMBEDDER, PATIENCE, get, send, until};
 use collector::{Collector, children, root};
 use serde_json::Value;
 use support::MODEL;
@@ -89,6 +89,26 @@ async fn the_trace_of_whoever_asks_goes_on() {
             (trace_id.into(), "00f067aa0ba902b7".into())
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embeddings_are_a_part_of_the_trace_of_whoever_asks() {
+    let collector = Collector::start().await;
+    let cluster = Cluster::start(1, Some(&collector.url));
+    let body = format!(r#"{{"model":"{EMBEDDER}","input":"Leaves change colour in autumn."}}"#);
+    let trace = "6bf92f3577b34da6a3ce929d0e0e4738";
+    let head =
+        format!("POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ntraceparent: 00-{trace}-00f067aa0ba902b7-01\r\n");
+    let rest = format!("content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let (status, answer) = send(&cluster.http(), &format!("{head}{rest}{body}")).await;
+    assert_eq!(status, 200, "{answer}");
+    let spans = collector.named("embeddings", 3).await;
+    let asked = spans.iter().find(|one| one.span.parent_span_id == 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes()).unwrap();
+    let [call] = children(&spans, asked)[..] else { panic!("{spans:#?}") };
+    let [served] = children(&spans, call)[..] else { panic!("{spans:#?}") };
+    let services = [asked, call, served].map(|one| one.service.as_str());
+    assert_eq!(services, ["synod-aggregator", "synod-aggregator", "synod-node"]);
+    assert!(call.number("gen_ai.usage.input_tokens") > 5 && !call.text("synod.node").is_empty(), "{call:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

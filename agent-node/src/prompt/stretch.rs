@@ -21,13 +21,18 @@ impl Stretch {
     }
 
     /// The beginning of a prompt, with the token that opens every prompt where the template does not write it.
-    pub(super) fn opening(mut pieces: Vec<Piece>, tokenizer: &impl PromptTokenizer) -> Self {
+    pub(crate) fn opening(mut pieces: Vec<Piece>, tokenizer: &impl PromptTokenizer) -> Self {
         let mut ids = tokenizer.encode(&pieces);
         if let Some((opening, text)) = tokenizer.opening_token().filter(|(opening, _)| ids.first() != Some(opening)) {
             ids.insert(0, opening);
             pieces.insert(0, Piece::trusted(text));
         }
         Self { pieces, ids, cut: 0 }
+    }
+
+    /// Its tokens.
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// Keeps the first tokens.

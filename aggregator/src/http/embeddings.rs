@@ -9,9 +9,11 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
+use synod_telemetry::spans;
 use tokio::time::Instant;
+use tracing::Instrument;
 
-use super::{App, access::Caller, body, error::ApiError, limits::HttpLimits, models::not_found};
+use super::{App, access::Caller, body, error::ApiError, limits::HttpLimits, models::not_found, routes::RequestId};
 use crate::members::{Embedded, Nodes};
 
 /// Bytes of a token, about.
@@ -36,6 +38,7 @@ enum InputShape {
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let EmbeddingRequest { model, input, encoding_format, dimensions } = body::read(request, &app.limits).await?;
@@ -52,7 +55,12 @@ pub(super) async fn create(
     }
     let bytes: usize = texts.iter().map(String::len).sum();
     let mut ticket = caller.admit(u32::try_from(bytes / TOKEN_BYTES).unwrap_or(u32::MAX))?;
-    let embedded = app.pool.embed(&model, &texts, Instant::now() + app.limits.embed).await;
+    let span = spans::embedding_served(&model, &id.parent);
+    let asked = app.pool.embed(&model, &texts, Instant::now() + app.limits.embed);
+    let embedded = asked.instrument(span.clone()).await;
+    if let Err(error) = &embedded {
+        spans::failed(&span, error.code.name());
+    }
     let Embedded { vectors, prompt_tokens, truncated } =
         embedded.map_err(|error| ApiError::from(error).about("input"))?;
     ticket.settle(prompt_tokens);

@@ -121,7 +121,8 @@ pub(super) async fn embed(
 ) -> Result<Embedded, Error> {
     let mut client = NodeServiceClient::new(channel).max_decoding_message_size(limits.grpc_message_bytes);
     let request = EmbedRequest { model: model.to_owned(), texts: texts.to_vec() };
-    let request = timed(request, deadline, limits.hop_margin);
+    let mut request = timed(request, deadline, limits.hop_margin);
+    Parent::tell(request.metadata_mut().as_mut());
     let response = client.embed(request).await.map_err(|status| explain_late(&status, deadline, limits.hop_margin))?;
     let EmbedResponse { embeddings, prompt_tokens, truncated } = response.into_inner();
     if embeddings.len() != texts.len() {

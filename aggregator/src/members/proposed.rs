@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::{
-    Nodes, Usage, Wanted,
+    Given, Nodes, Usage, Wanted,
     attempts::{Lost, Policy, Trouble, Watch, pick},
     hedge::hold_against,
 };
@@ -31,6 +31,8 @@ pub struct ApiRequest {
     pub at: At,
     /// When it is of no more use.
     pub deadline: Instant,
+    /// Whether the node is to tell what the model was asked on the way.
+    pub record: bool,
 }
 
 /// What came of it.
@@ -43,6 +45,27 @@ pub struct Proposed {
     /// The probability of the choice, from 0 to 1.
     pub confidence: f64,
     /// From the first call of a node to the end of the last.
+    pub took: Duration,
+    /// What the model was asked on the way, where that was wanted.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// A prompt on the way to a call, and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exchange {
+    /// What it was for, in words.
+    pub purpose: String,
+    /// What the model was given.
+    pub given: Option<Given>,
+    /// The JSON schema that the answer had to match; empty where none was written.
+    pub schema: String,
+    /// What was written.
+    pub text: String,
+    /// The tokens written with their log-probabilities, or, where none was, those that were weighed as the next one.
+    pub tokens: Vec<(u32, f32)>,
+    /// What it cost.
+    pub usage: Usage,
+    /// How long it took.
     pub took: Duration,
 }
 
@@ -88,9 +111,15 @@ async fn attempts(
         }
         watch.started(&picked.node);
         let late = |_| Err(Error::new(ErrorCode::DeadlineExceeded, "it was not done by its deadline"));
-        match timeout_at(request.deadline, nodes.propose(&picked, request)).await.unwrap_or_else(late) {
-            Ok(proposed) => return Ok(Proposed { took: began.elapsed(), ..proposed }),
+        let span = spans::call(&request.model, &picked.node);
+        let asked = nodes.propose(&picked, request).instrument(span.clone());
+        match timeout_at(request.deadline, asked).await.unwrap_or_else(late) {
+            Ok(proposed) => {
+                spans::finished(&span, "stop", proposed.usage.into());
+                return Ok(Proposed { took: began.elapsed(), ..proposed });
+            }
             Err(error) => {
+                spans::failed(&span, error.code.name());
                 hold_against(&picked, &error, watch);
                 if error.code.retry() == Retry::Never {
                     return Err(error);

@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
+use synod_telemetry::{names::attribute, spans};
 use tokio::time::{Instant, timeout_at};
 use tonic::transport::Channel;
+use tracing::Instrument;
 
 use super::{
     ApiRequest, Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Proposed, Wanted, choice::Host, client,
@@ -48,9 +50,15 @@ impl Nodes for Pool {
         let mut last = nobody(model, &entries);
         for entry in entries.iter().filter(|entry| entry.embeds(model)) {
             let Some(channel) = entry.channel() else { continue };
-            match timeout_at(deadline, client::embed(channel, model, texts, deadline, self.limits())).await {
-                Ok(Ok(embedded)) => return Ok(embedded),
+            let span = spans::embedding_call(model, &entry.label(&entries));
+            let asked = client::embed(channel, model, texts, deadline, self.limits()).instrument(span.clone());
+            match timeout_at(deadline, asked).await {
+                Ok(Ok(embedded)) => {
+                    spans::set(&span, attribute::INPUT_TOKENS, i64::from(embedded.prompt_tokens));
+                    return Ok(embedded);
+                }
                 Ok(Err(error)) => {
+                    spans::failed(&span, error.code.name());
                     doubt(entry, &error);
                     last = error;
                 }

@@ -158,6 +158,9 @@ pub struct Called {
     pub node: String,
     /// For which model.
     pub model: String,
+    /// What for, where it is one of several on the way to a call of an API; empty for an answer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub purpose: String,
     /// Nodes that were passed over because they had failed before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub avoided: Vec<String>,
@@ -177,7 +180,7 @@ pub struct Called {
     pub error: String,
     /// What was written.
     pub text: String,
-    /// The tokens written, each with its log-probability.
+    /// The tokens written, each with its log-probability; of a call that wrote none, those that it weighed as the next one.
     pub tokens: Vec<(u32, f32)>,
     /// stop or length; empty without an end.
     pub finish_reason: String,

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::{Called, Recorder, Times, ended::ms, unix_ms};
 use crate::{
     error::Error,
-    members::{ApiRequest, Call, Embedded, EventStream, MemberEvent, Nodes, Picked, Proposed, Wanted},
+    members::{ApiRequest, Call, Embedded, EventStream, Given, MemberEvent, Nodes, Picked, Proposed, Wanted},
+    runs::events::At,
 };
 
 /// The same nodes; what is said to them and what they say goes to a recorder, too.
@@ -30,7 +31,10 @@ impl Nodes for Recorded {
     }
 
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
-        let mut tape = Tape::new(&self.recorder, picked, call, self.nodes.avoided(&call.model));
+        let whose = (call.run_id.as_str(), call.model.as_str(), call.at);
+        let mut tape = Tape::new(&self.recorder, picked, whose, self.nodes.avoided(&call.model));
+        tape.called.sampling = call.sampling.clone();
+        tape.called.grammar = call.grammar.as_ref().map(|grammar| grammar.source().to_owned()).unwrap_or_default();
         let call = Call { record: true, ..call.clone() };
         let events = self.nodes.generate(picked, &call).await.inspect_err(|error| tape.failed(error))?;
         Ok(Taped { events, tape }.boxed())
@@ -41,7 +45,12 @@ impl Nodes for Recorded {
     }
 
     async fn propose(&self, picked: &Picked, request: &ApiRequest) -> Result<Proposed, Error> {
-        self.nodes.propose(picked, request).await
+        let (run_id, model) = (&request.run_id, &request.model);
+        let mut tape = Tape::new(&self.recorder, picked, (run_id, model, request.at), self.nodes.avoided(model));
+        let request = ApiRequest { record: true, ..request.clone() };
+        let proposed = self.nodes.propose(picked, &request).await.inspect_err(|error| tape.failed(error))?;
+        tape.proposed(&proposed);
+        Ok(proposed)
     }
 
     fn may_retry(&self) -> bool {
@@ -70,29 +79,59 @@ struct Tape {
     recorder: Arc<Recorder>,
     called: Called,
     began: Instant,
+    /// Whether what it was made of is recorded in its place.
+    is_told: bool,
 }
 
 impl Tape {
-    fn new(recorder: &Arc<Recorder>, picked: &Picked, call: &Call, avoided: Vec<String>) -> Self {
+    fn new(
+        recorder: &Arc<Recorder>,
+        picked: &Picked,
+        (run_id, model, at): (&str, &str, At),
+        avoided: Vec<String>,
+    ) -> Self {
         let called = Called {
-            run_id: call.run_id.clone(),
-            stage: call.at.stage,
-            seat: call.at.seat,
+            run_id: run_id.to_owned(),
+            stage: at.stage,
+            seat: at.seat,
             node: picked.node.to_string(),
-            model: call.model.clone(),
+            model: model.to_owned(),
             avoided,
             began_ms: unix_ms(SystemTime::now()),
-            sampling: call.sampling.clone(),
-            grammar: call.grammar.as_ref().map(|grammar| grammar.source().to_owned()).unwrap_or_default(),
             outcome: "given up".to_owned(),
             ..Called::default()
         };
-        Self { recorder: Arc::clone(recorder), called, began: Instant::now() }
+        Self { recorder: Arc::clone(recorder), called, began: Instant::now(), is_told: false }
     }
 
     fn failed(&mut self, error: &Error) {
         self.called.outcome = "failed".to_owned();
         self.called.error.clone_from(&error.message);
+    }
+
+    /// A call of an API was proposed: each exchange on the way to it is recorded as a call of its own.
+    fn proposed(&mut self, proposed: &Proposed) {
+        let called = &mut self.called;
+        called.outcome = "finished".to_owned();
+        called.usage = proposed.usage.into();
+        called.text = proposed.text.clone().unwrap_or_default();
+        for exchange in &proposed.exchanges {
+            let mut called = Called {
+                purpose: exchange.purpose.clone(),
+                grammar: exchange.schema.clone(),
+                text: exchange.text.clone(),
+                tokens: exchange.tokens.clone(),
+                usage: exchange.usage.into(),
+                times: Times { total_ms: ms(exchange.took), ..Times::default() },
+                ..self.called.clone()
+            };
+            if let Some(Given { prompt, sampling }) = exchange.given.clone() {
+                (called.prompt, called.sampling) = (Some(prompt), sampling);
+            }
+            self.called.began_ms += called.times.total_ms;
+            self.recorder.called(called);
+            self.is_told = true;
+        }
     }
 
     fn heard(&mut self, event: &mut MemberEvent) {
@@ -123,6 +162,9 @@ impl Tape {
 
 impl Drop for Tape {
     fn drop(&mut self) {
+        if self.is_told {
+            return;
+        }
         let mut called = std::mem::take(&mut self.called);
         called.times.total_ms = ms(self.began.elapsed());
         self.recorder.called(called);

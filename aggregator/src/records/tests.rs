@@ -50,6 +50,15 @@ members = [{ topology = "mixture" }]
 kind = "select"
 by = "vote"
 answer = "text"
+[topologies.calling]
+[[topologies.calling.stages]]
+kind = "propose"
+quorum = 1
+members = [{ model = "a", apis = ["notes"] }, { model = "b", apis = ["notes"] }]
+[[topologies.calling.stages]]
+kind = "select"
+by = "vote"
+answer = "text"
 "#;
 
 fn settings(path: &Path) -> Settings {
@@ -110,6 +119,26 @@ async fn a_run_is_recorded_from_its_question_to_its_answer_with_every_call() {
     assert_eq!(record.answered(1, 0).unwrap().usage.prompt, 10);
     recorder.close().await;
     assert_eq!(recorder.dropped(), 0);
+}
+
+#[tokio::test]
+async fn what_a_model_was_asked_on_the_way_to_a_call_is_recorded_in_order() {
+    let (_folder, recorder) = recorder();
+    let nodes = FakeNodes::new().node("n", "a", [Act::Propose(Some("call: read_note(id=1)"))]).node(
+        "n",
+        "b",
+        [Act::Refuse(ErrorCode::PromptRefused, "no catalogues")],
+    );
+    ask(&runner(nodes, &recorder), "calling").await;
+    let record = recorder.get("last".to_owned()).await.unwrap();
+    let calls = |seat| {
+        let calls = record.calls.iter().filter(move |call| call.seat == seat);
+        calls.map(|call| (&*call.purpose, &*call.outcome, &*call.text)).collect::<Vec<_>>()
+    };
+    let asked = [("whether it fits", "finished", ""), ("a call", "finished", "call: read_note(id=1)")];
+    assert_eq!(calls(0), asked);
+    assert_eq!(calls(1), [("", "failed", "")]);
+    assert_eq!(record.answered(0, 0).unwrap().text, "call: read_note(id=1)");
 }
 
 #[tokio::test]
@@ -274,5 +303,7 @@ async fn a_full_queue_drops_records_and_slows_nobody() {
     recorder.began(second);
     assert!(recorder.dropped() >= 1);
     let run_id = ask(&runner(well(), &recorder), "").await;
-    assert_eq!(recorder.get(run_id.clone()).await.unwrap().began.run_id, run_id);
+    // Who reads waits for a second, and a slow machine writes 40 MiB for longer.
+    let written = async { while recorder.get(run_id.clone()).await.is_err() {} };
+    tokio::time::timeout(Duration::from_mins(1), written).await.unwrap();
 }

@@ -32,8 +32,9 @@ pub(super) async fn find(
         run_id: context.log.run_id().to_owned(),
         at: watcher.at,
         deadline,
+        record: false,
     };
-    let Proposed { text, usage, confidence, took } =
+    let Proposed { text, usage, confidence, took, .. } =
         proposed(context.nodes, &request, &context.policy, watcher).await?;
     let Some(text) = text else { return Ok(Found::Nothing(usage)) };
     watcher.accepted(usage.prompt_tokens, &[]);

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep};
 use crate::{
     error::{Error, ErrorCode},
     members::{
-        ApiRequest, Call, Cut, Embedded, EventStream, Lease, MemberEvent, Nodes, Picked, Proposed, Usage, Wanted,
+        ApiRequest, Call, Cut, Embedded, EventStream, Exchange, Lease, MemberEvent, Nodes, Picked, Proposed, Usage,
+        Wanted,
     },
     prompts::Part,
     records::Times,
@@ -153,7 +154,18 @@ impl Nodes for FakeNodes {
             other => panic!("{other:?} proposes no call"),
         };
         let usage = Usage { prompt_tokens: 10, completion_tokens: 5, cached_prompt_tokens: 0 };
-        Ok(Proposed { text, usage, confidence: 0.5, took: Duration::ZERO })
+        let exchange = |purpose: &str, text: &str| Exchange {
+            purpose: purpose.to_owned(),
+            given: None,
+            schema: String::new(),
+            text: text.to_owned(),
+            tokens: Vec::new(),
+            usage,
+            took: Duration::from_millis(20),
+        };
+        let exchanges = [exchange("whether it fits", ""), exchange("a call", text.as_deref().unwrap_or_default())];
+        let exchanges = if request.record { exchanges.to_vec() } else { Vec::new() };
+        Ok(Proposed { text, usage, confidence: 0.5, took: Duration::ZERO, exchanges })
     }
 
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {

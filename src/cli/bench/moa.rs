@@ -108,6 +108,7 @@ impl MoaBench {
         let spec = NodeSpec {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             threads: self.threads,
+            metrics: None,
             ..up::nodes(&config, [self.model.as_str()].into_iter()).swap_remove(0)
         };
         up::pull(std::slice::from_ref(&spec), context.store(&config)?, &context).await?;

@@ -119,6 +119,9 @@ fn seat_told(record: &Record, seat: &Seat) -> String {
 
 fn call_told(call: &Called, before: Option<&Called>) -> String {
     let mut told = format!("    {}asked {}", again(call, before), call.node);
+    if !call.purpose.is_empty() {
+        let _ = write!(told, " for {}", call.purpose);
+    }
     let _ = match call.outcome.as_str() {
         "failed" => write!(told, ": failed after {}: {}", span(call.times.total_ms), call.error),
         outcome => write!(told, ": {outcome} after {}", span(call.times.total_ms)),
@@ -141,11 +144,21 @@ fn call_told(call: &Called, before: Option<&Called>) -> String {
     if let Some(prompt) = &call.prompt {
         told += &prompt_told(prompt);
     }
-    if !call.tokens.is_empty() {
-        let ids = call.tokens.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>();
-        let _ = writeln!(told, "      wrote tokens {}", ids.join(" "));
-    }
+    told += &tokens_told(call);
     told
+}
+
+fn tokens_told(call: &Called) -> String {
+    if call.tokens.is_empty() {
+        return String::new();
+    }
+    if call.usage.completion == 0 && call.text.is_empty() {
+        let weighed: Vec<_> = call.tokens.iter().map(|(id, logprob)| format!("{id} at {logprob:.2}")).collect();
+        return format!("      weighed as the next token {}\n", weighed.join(", "));
+    }
+    let ids: Vec<_> = call.tokens.iter().map(|(id, _)| id.to_string()).collect();
+    let text = if call.purpose.is_empty() { String::new() } else { format!("{}\n", indented(&call.text)) };
+    format!("{text}      wrote tokens {}\n", ids.join(" "))
 }
 
 /// Why a seat asked once more.

@@ -93,6 +93,7 @@ pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) 
             listen: address(at),
             threads: 0,
             device: Device::Cpu,
+            metrics: None,
         };
         return models.enumerate().map(spec).collect();
     }
@@ -101,6 +102,7 @@ pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) 
         listen: node.listen,
         threads: node.threads.map_or(0, usize::from),
         device: node.device,
+        metrics: node.metrics,
     };
     config.nodes.iter().map(spec).collect()
 }

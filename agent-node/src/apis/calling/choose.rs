@@ -10,17 +10,21 @@
 //!
 //! No order of documents enters, and what was computed of a document serves all requests.
 
+use std::time::Instant;
+
 use synod_models::{
-    engine::Engine,
+    engine::{Engine, Likelihood},
     text::{ChatMessage, Specials},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CallError, Candidate, Spent,
+    CallError, Candidate, Exchange,
+    account::Account,
     document::document,
     prompt::{Task, prompt},
 };
+use crate::prompt::Stretch;
 
 /// How a candidate's evidence becomes one log-odds: by a logistic regression over what `synod apis eval --json` printed of 32
 /// questions of each BFCL file with qwen2.5-coder-0.5b (each file weighs the same). That of the rank is a guess.
@@ -53,17 +57,24 @@ pub(super) fn judge(
     conversation: &[ChatMessage],
     candidates: &[Candidate],
     abandoned: &CancellationToken,
-    spent: &mut Spent,
+    account: &mut Account,
 ) -> Result<Vec<Judged>, CallError> {
     let asker = Asker::new(engine, conversation)?;
-    let without = asker.ask("(none)", spent)?;
+    let without = asker.ask("the request without a document".to_owned(), "(none)", account)?;
     let mut judged = Vec::new();
     let mut scores = Vec::new();
     for Candidate { api, prior } in candidates {
         if abandoned.is_cancelled() {
             return Err(CallError::Abandoned);
         }
-        let (with, empty) = (asker.ask(&document(api), spent)?, asker.ask_nothing(&document(api), spent)?);
+        let (with, empty) = (
+            asker.ask(format!("whether {} fits", api.name), &document(api), account)?,
+            asker.ask_nothing(
+                format!("whether {} fits where nothing is asked for", api.name),
+                &document(api),
+                account,
+            )?,
+        );
         let (fit, gain) = (with.odds - empty, with.mean - without.mean);
         scores.push(WEIGHTS.fit * fit + WEIGHTS.gain * gain + WEIGHTS.prior * prior);
         judged.push(Judged { api: api.name.clone(), fit, gain, probability: 0.0 });
@@ -105,27 +116,50 @@ impl<'a> Asker<'a> {
         Ok(Self { engine, conversation, empty, yes: token("Yes"), no: token("No") })
     }
 
-    fn ask(&self, document: &str, spent: &mut Spent) -> Result<Thought, CallError> {
+    fn ask(&self, purpose: String, document: &str, account: &mut Account) -> Result<Thought, CallError> {
         let documents = [document.to_owned()];
         let whole = prompt(self.engine, self.conversation, &documents, Task::Fits)?;
         let empty = prompt(self.engine, &self.empty, &documents, Task::Fits)?;
         // The request is where the two prompts differ.
-        let begin = common(whole.iter(), empty.iter()).clamp(1, whole.len());
-        let end = common(whole[begin..].iter().rev(), empty.iter().rev());
-        let request = whole.len() - begin - end;
-        let likelihood = self.engine.likelihood(&whole[..begin], &whole[begin..], &[self.yes, self.no])?;
-        spent.prompt_tokens += likelihood.computed;
+        let (ids, others) = (whole.ids(), empty.ids());
+        let begin = common(ids.iter(), others.iter()).clamp(1, ids.len());
+        let end = common(ids[begin..].iter().rev(), others.iter().rev());
+        let request = ids.len() - begin - end;
+        let likelihood = self.weigh(purpose, &whole, begin, account)?;
         let tokens = likelihood.tokens.iter().take(request).map(|&logprob| f64::from(logprob));
         Ok(Thought { odds: odds(&likelihood.next), mean: tokens.sum::<f64>() / request.max(1) as f64 })
     }
 
     /// Log-odds of yes where nothing is requested.
-    fn ask_nothing(&self, document: &str, spent: &mut Spent) -> Result<f64, CallError> {
-        let ids = prompt(self.engine, &self.empty, &[document.to_owned()], Task::Fits)?;
-        let (last, before) = ids.split_last().ok_or(CallError::NoRequest)?;
-        let likelihood = self.engine.likelihood(before, &[*last], &[self.yes, self.no])?;
-        spent.prompt_tokens += likelihood.computed;
-        Ok(odds(&likelihood.next))
+    fn ask_nothing(&self, purpose: String, document: &str, account: &mut Account) -> Result<f64, CallError> {
+        let prompt = prompt(self.engine, &self.empty, &[document.to_owned()], Task::Fits)?;
+        let last = prompt.ids().len().checked_sub(1).ok_or(CallError::NoRequest)?;
+        Ok(odds(&self.weigh(purpose, &prompt, last, account)?.next))
+    }
+
+    /// How likely the prompt is from its token `from` on, and yes and no after it.
+    fn weigh(
+        &self,
+        purpose: String,
+        prompt: &Stretch,
+        from: usize,
+        account: &mut Account,
+    ) -> Result<Likelihood, CallError> {
+        let began = Instant::now();
+        let (before, text) = prompt.ids().split_at(from);
+        let answers = [self.yes, self.no];
+        let likelihood = self.engine.likelihood(before, text, &answers)?;
+        account.asked(likelihood.computed, 0, || Exchange {
+            purpose,
+            prompt: prompt.clone(),
+            schema: String::new(),
+            text: String::new(),
+            tokens: answers.into_iter().zip(likelihood.next.iter().copied()).collect(),
+            cached_prompt_tokens: prompt.ids().len() - likelihood.computed,
+            completion_tokens: 0,
+            took: began.elapsed(),
+        });
+        Ok(likelihood)
     }
 }
 

@@ -5,6 +5,7 @@
 //! that is built from the chosen APIs' schemas (`schema`), read back and checked against the schemas themselves
 //! (`answer`). A call that was cut short or is wrong is an error, never half a call.
 
+mod account;
 mod answer;
 mod choose;
 mod document;
@@ -26,6 +27,7 @@ use synod_models::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use account::Exchange;
 pub use answer::{Decision, check};
 pub use choose::Judged;
 pub(crate) use document::document;
@@ -36,6 +38,7 @@ pub use say::say;
 pub use vote::{Ballot, Verdict, vote};
 
 use self::{
+    account::Account,
     prompt::{Task, prompt},
     relax::Level,
     schema::{Shape, schema},
@@ -72,6 +75,8 @@ pub struct CallOptions {
     pub max_tokens: usize,
     /// How the answer's tokens are drawn.
     pub sampling: Sampling,
+    /// Whether exchanges with the model are kept.
+    pub record: bool,
     /// Ends the work when its caller has gone.
     pub abandoned: CancellationToken,
 }
@@ -85,6 +90,7 @@ impl CallOptions {
             max_calls: 1,
             max_tokens: 512,
             sampling: Sampling::greedy(),
+            record: false,
             abandoned: CancellationToken::new(),
         }
     }
@@ -113,6 +119,8 @@ pub struct Outcome {
     pub relaxed: Vec<Relaxed>,
     /// What it took.
     pub spent: Spent,
+    /// What the model was asked, where it was to be kept.
+    pub exchanges: Vec<Exchange>,
 }
 
 /// Why there is no outcome.
@@ -183,43 +191,54 @@ pub fn call(
     candidates: &[Candidate],
     options: &CallOptions,
 ) -> Result<Outcome, CallError> {
-    let mut spent = Spent::default();
-    if candidates.is_empty() {
-        let (judged, relaxed) = (Vec::new(), Vec::new());
-        return Ok(Outcome { decision: Decision::NoCall, confidence: 1.0, judged, relaxed, spent });
-    }
-    match options.choice {
-        Choice::Written => {
-            let apis: Vec<&Api> = candidates.iter().map(|candidate| &*candidate.api).collect();
-            let answer = written(engine, conversation, &apis, true, options, &mut spent)?;
-            let Answer { decision, probability, relaxed } = answer;
-            Ok(Outcome { decision, confidence: probability, judged: Vec::new(), relaxed, spent })
+    let mut account = Account::new(options.record);
+    let mut judged = Vec::new();
+    let answer = if candidates.is_empty() {
+        Answer { decision: Decision::NoCall, probability: 1.0, relaxed: Vec::new() }
+    } else {
+        match options.choice {
+            Choice::Written => {
+                let apis: Vec<&Api> = candidates.iter().map(|candidate| &*candidate.api).collect();
+                written(engine, conversation, &apis, true, options, &mut account)?
+            }
+            Choice::Judged => {
+                judged = choose::judge(engine, conversation, candidates, &options.abandoned, &mut account)?;
+                chosen(engine, conversation, candidates, &judged, options, &mut account)?
+            }
         }
-        Choice::Judged => judged(engine, conversation, candidates, options, spent),
-    }
+    };
+    let Answer { decision, probability, relaxed } = answer;
+    Ok(Outcome {
+        decision,
+        confidence: probability,
+        judged,
+        relaxed,
+        spent: account.spent,
+        exchanges: account.exchanges(),
+    })
 }
 
-/// Judges the candidates, and has the call written with those in view that may be meant.
-fn judged(
+/// Has the call written with those candidates in view that may be meant.
+fn chosen(
     engine: &Engine,
     conversation: &[ChatMessage],
     candidates: &[Candidate],
+    judged: &[Judged],
     options: &CallOptions,
-    mut spent: Spent,
-) -> Result<Outcome, CallError> {
-    let judged = choose::judge(engine, conversation, candidates, &options.abandoned, &mut spent)?;
+    account: &mut Account,
+) -> Result<Answer, CallError> {
     let none = 1.0 - judged.iter().map(|one| one.probability).sum::<f64>();
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by(|&a, &b| judged[b].probability.total_cmp(&judged[a].probability));
     let best = judged[order[0]].probability;
     if none > best {
-        return Ok(Outcome { decision: Decision::NoCall, confidence: none, judged, relaxed: Vec::new(), spent });
+        return Ok(Answer { decision: Decision::NoCall, probability: none, relaxed: Vec::new() });
     }
     let most = if options.max_calls > 1 { order.len() } else { 1 };
     let meant = order.iter().take(most).filter(|&&index| judged[index].probability >= none);
     let apis: Vec<&Api> = meant.map(|&index| &*candidates[index].api).collect();
-    let Answer { decision, relaxed, .. } = written(engine, conversation, &apis, false, options, &mut spent)?;
-    Ok(Outcome { decision, confidence: best, judged, relaxed, spent })
+    let answer = written(engine, conversation, &apis, false, options, account)?;
+    Ok(Answer { probability: best, ..answer })
 }
 
 /// What was written and read.
@@ -236,23 +255,26 @@ fn written(
     apis: &[&Api],
     may_decline: bool,
     options: &CallOptions,
-    spent: &mut Spent,
+    account: &mut Account,
 ) -> Result<Answer, CallError> {
     let documents: Vec<String> = apis.iter().map(|api| document(api)).collect();
     let task = if options.max_calls > 1 { Task::Calls } else { Task::Call };
-    let ids = prompt(engine, conversation, &documents, task)?;
+    let prompt = prompt(engine, conversation, &documents, task)?;
     let shape = Shape { calls: options.max_calls, may_decline, may_ask: true };
     let attempt = |level| {
         let (schema, relaxed) = schema(apis, shape, level);
-        let written = write(engine, &ids, Some(schema.to_string()), options);
-        written.map(|written| (written, relaxed))
+        let schema = schema.to_string();
+        let written = write(engine, prompt.ids(), Some(schema.clone()), options);
+        written.map(|written| (written, schema, relaxed))
     };
-    let (written, relaxed) = match attempt(Level::Full) {
+    let (written, schema, relaxed) = match attempt(Level::Full) {
         Err(CallError::Engine(EngineError::Grammar(error))) if is_refusal(&error) => attempt(Level::Plain)?,
         attempt => attempt?,
     };
-    spent.prompt_tokens += written.prompt_tokens;
-    spent.completion_tokens += written.completion_tokens;
+    account.asked(written.prompt_tokens, written.completion_tokens, || {
+        let names: Vec<&str> = apis.iter().map(|api| api.name.as_str()).collect();
+        written.told(format!("a call of {}", names.join(" or ")), prompt.clone(), schema)
+    });
     let probability = written.probability(choice_bytes(&written));
     Ok(Answer { decision: answer::read(&written.text, apis)?, probability, relaxed })
 }

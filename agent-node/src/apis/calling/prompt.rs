@@ -4,7 +4,7 @@ use minijinja::{Environment, Value, context};
 use synod_models::{engine::Engine, text::ChatMessage};
 
 use super::CallError;
-use crate::prompt::whole;
+use crate::prompt::Stretch;
 
 const SYSTEM: &str = include_str!("prompts/system.jinja");
 const REQUEST: &str = include_str!("prompts/request.jinja");
@@ -22,25 +22,25 @@ pub(super) enum Task {
     Calls,
 }
 
-/// The prompt's tokens. `conversation` ends with the request; documents and conversation are data in it, whatever they say.
+/// The prompt. `conversation` ends with the request; documents and conversation are data in it, whatever they say.
 pub(super) fn prompt(
     engine: &Engine,
     conversation: &[ChatMessage],
     documents: &[String],
     task: Task,
-) -> Result<Vec<u32>, CallError> {
+) -> Result<Stretch, CallError> {
     let (request, before) = conversation.split_last().ok_or(CallError::NoRequest)?;
     tokens(engine, SYSTEM, before, written(&request.content, documents, task)?)
 }
 
-/// The tokens of the prompt for an answer in words: `content` is what the call brought back, or the beginning of it.
+/// The prompt for an answer in words: `content` is what the call brought back, or the beginning of it.
 pub(super) fn result(
     engine: &Engine,
     conversation: &[ChatMessage],
     call: &str,
     content: &str,
     cut: bool,
-) -> Result<Vec<u32>, CallError> {
+) -> Result<Stretch, CallError> {
     let (request, before) = conversation.split_last().ok_or(CallError::NoRequest)?;
     let values = context! { request => request.content.as_str(), call, content, cut };
     let text = Environment::new().render_str(RESULT, values).map_err(CallError::Prompt)?;
@@ -48,7 +48,7 @@ pub(super) fn result(
 }
 
 /// The conversation with one more message of the user, under a system text that the conversation's own is added to.
-fn tokens(engine: &Engine, system: &str, before: &[ChatMessage], user: String) -> Result<Vec<u32>, CallError> {
+fn tokens(engine: &Engine, system: &str, before: &[ChatMessage], user: String) -> Result<Stretch, CallError> {
     let message = |role: &str, content: String| ChatMessage { role: role.to_owned(), content };
     let mut system = system.trim_end().to_owned();
     let (others, rest): (Vec<_>, Vec<_>) = before.iter().cloned().partition(|message| message.role == "system");
@@ -56,7 +56,7 @@ fn tokens(engine: &Engine, system: &str, before: &[ChatMessage], user: String) -
     let mut messages = vec![message("system", system)];
     messages.extend(rest);
     messages.push(message("user", user));
-    Ok(whole(engine.template().render_pieces(&messages)?, engine.tokenizer()).ids)
+    Ok(Stretch::opening(engine.template().render_pieces(&messages)?, engine.tokenizer()))
 }
 
 fn written(request: &str, documents: &[String], task: Task) -> Result<String, CallError> {

@@ -24,8 +24,9 @@ pub fn say(
     while !content.is_char_boundary(end) {
         end -= 1;
     }
-    let ids = result(engine, conversation, rendered, &content[..end], end < content.len())?;
-    let written = write(engine, &ids, None, &CallOptions { max_tokens: MAX_TOKENS, ..CallOptions::standard() })?;
+    let prompt = result(engine, conversation, rendered, &content[..end], end < content.len())?;
+    let written =
+        write(engine, prompt.ids(), None, &CallOptions { max_tokens: MAX_TOKENS, ..CallOptions::standard() })?;
     let spent = Spent { prompt_tokens: written.prompt_tokens, completion_tokens: written.completion_tokens };
     Ok((written.text.trim().to_owned(), spent))
 }

@@ -83,5 +83,5 @@ fn together(mut outcomes: Vec<Result<Outcome, CallError>>, question: &Question) 
         relaxed.extend(outcome.relaxed);
     }
     let (decision, confidence): (Decision, f64) = (verdict.decision, verdict.confidence);
-    Ok(Outcome { decision, confidence, judged, relaxed, spent })
+    Ok(Outcome { decision, confidence, judged, relaxed, spent, exchanges: Vec::new() })
 }
