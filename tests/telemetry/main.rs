@@ -95,6 +95,7 @@ async fn the_trace_of_whoever_asks_goes_on() {
 async fn embeddings_are_a_part_of_the_trace_of_whoever_asks() {
     let collector = Collector::start().await;
     let cluster = Cluster::start(1, Some(&collector.url));
+    until(&cluster.http(), "/readyz", 200).await;
     let body = format!(r#"{{"model":"{EMBEDDER}","input":"Leaves change colour in autumn."}}"#);
     let trace = "6bf92f3577b34da6a3ce929d0e0e4738";
     let head =
