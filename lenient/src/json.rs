@@ -81,6 +81,21 @@ impl Found {
         Read::new(self.value, self.notes)
     }
 
+    /// Whether it was repaired in a way that only holds where there is a document at all.
+    fn is_reshaped(&self) -> bool {
+        self.notes.iter().any(|note| {
+            matches!(
+                note.kind,
+                Kind::InnerQuote | Kind::RawControl | Kind::MissingComma | Kind::OtherSeparator | Kind::BareText
+            )
+        })
+    }
+
+    /// Whether it is right as far as it goes.
+    fn is_just_cut(&self) -> bool {
+        self.notes.iter().all(|note| note.kind == Kind::Cut)
+    }
+
     /// Whether nothing in the brackets was said.
     fn is_empty(&self) -> bool {
         let missing = self.notes.iter().filter(|note| note.kind == Kind::MissingValue).count();
@@ -110,9 +125,16 @@ fn first(text: &str, from: usize) -> Result<Option<Found>, Unread> {
         let Some(start) = text[at..].find(['{', '[']).map(|offset| at + offset) else { break };
         let mut reader = Reader::new(text, start, Dialect::Json);
         let Some(value) = reader.bracketed()? else { break };
-        let found = Found { value, notes: reader.notes, start, end: reader.at };
-        let alone = text[from..start].trim().is_empty() && !found.is_empty();
-        if alone || found.is_plausible() {
+        let mut found = Found { value, notes: reader.notes, start, end: reader.at };
+        let before = &text[from..start];
+        let opens_line = before.rsplit('\n').next().is_none_or(|line| line.trim().is_empty());
+        // An object may go wrong, or be cut off, in its first member.
+        let begins = text[start..].starts_with('{') && text[start + 1..].trim_start().starts_with('"');
+        let alone = before.trim().is_empty() && (begins || !found.is_empty());
+        if alone || found.is_plausible() || begins && opens_line && found.is_just_cut() {
+            if !opens_line && found.is_reshaped() {
+                found.note(start, Kind::WithinLine);
+            }
             return Ok(Some(found));
         }
         if spare.is_none() && found.notes.is_empty() {

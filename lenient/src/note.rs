@@ -132,6 +132,10 @@ kinds! {
         NoSuchValue = "not a value",
         /// An indentation between those of the levels around.
         Indentation = "indentation of no level",
+        /// A quoted text that is put together with what only a program knows; all of it was taken as text.
+        Expression = "expression of a program",
+        /// Brackets within a line of something else that needed repair: what they are in may be no document.
+        WithinLine = "begins within a line",
         /// A line that belongs to nothing; it was added to the text before it, or left out where there is none.
         StrayLine = "stray line",
         /// An anchor, alias or tag in a document that is not valid otherwise; it was taken as text.

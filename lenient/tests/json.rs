@@ -111,6 +111,25 @@ fn what_is_cut_off_is_kept_as_far_as_it_goes() {
 }
 
 #[test]
+fn what_is_cut_off_in_its_first_member_says_nothing_yet() {
+    check("{\n  \"steps_to", &json!({}), &[Kind::Cut]);
+    check("As JSON:\n{\n  \"steps\":", &json!({}), &[Kind::ProseBefore, Kind::Cut]);
+    assert_eq!(read("return json.dumps({\"status"), Err(Unread::Nothing));
+}
+
+#[test]
+fn brackets_within_a_line_are_doubted_where_they_needed_more_than_quotes_and_commas() {
+    check("x = {'a': 1,}", &json!({"a": 1}), &[Kind::ProseBefore, Kind::OtherQuotes, Kind::ExtraComma]);
+    check("x = {\"a\": big}", &json!({"a": "big"}), &[Kind::ProseBefore, Kind::WithinLine, Kind::BareText]);
+}
+
+#[test]
+fn a_text_that_a_program_would_compute_is_doubted() {
+    let text = "{\"a\": \"no \" + name,\n\"b\": 1}";
+    check(text, &json!({"a": "no \" + name", "b": 1}), &[Kind::Expression, Kind::MissingQuote, Kind::MissingComma]);
+}
+
+#[test]
 fn brackets_that_do_not_match() {
     check("{\"a\": [1, 2}", &json!({"a": [1, 2]}), &[Kind::MissingCloser]);
     check("{\"a\": [{\"b\": 1], \"c\": 2}", &json!({"a": [{"b": 1}], "c": 2}), &[Kind::MissingCloser]);

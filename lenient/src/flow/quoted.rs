@@ -74,7 +74,7 @@ impl Reader<'_> {
                 } else if self.closes(self.at, place) {
                     return text;
                 } else {
-                    self.note_at(at, Kind::InnerQuote);
+                    self.note_at(at, if self.is_computed() { Kind::Expression } else { Kind::InnerQuote });
                     text.push(here);
                 }
             } else if here == '\\' && !single {
@@ -93,6 +93,14 @@ impl Reader<'_> {
         }
         self.note(Kind::Cut);
         text
+    }
+
+    /// Whether what follows a quote computes with the text: `" + name`, `".join(names)`.
+    fn is_computed(&self) -> bool {
+        let next = self.rest().trim_start_matches([' ', '\t']);
+        let is_name = |rest: &str| rest.trim_start().starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '('));
+        next.strip_prefix(['+', '%']).is_some_and(is_name)
+            || [".join(", ".format("].iter().any(|of| next.starts_with(of))
     }
 
     /// A text without a closing quote: the next line is another member.
