@@ -54,8 +54,9 @@ pub(super) async fn keep_looking(entry: Arc<Entry>, limits: Limits, seed: u64, c
         };
         changed();
         asked = tokio::select! {
-            () = sleep(pause) => false,
+            biased;
             () = entry.asked_again() => true,
+            () = sleep(pause) => false,
             () = watch.differs(entry.status().state == NodeState::Ready), if failures == 0 => false,
         };
     }

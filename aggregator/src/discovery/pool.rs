@@ -155,6 +155,7 @@ async fn supervise(discovery: Box<dyn Discovery>, shared: Arc<Shared>) {
     let mut watchers = Watchers { tasks: JoinSet::new(), by_address: Vec::new() };
     loop {
         tokio::select! {
+            biased;
             update = updates.next() => match update {
                 Some(update) => apply(update, &shared, &mut watchers),
                 None => break,

@@ -88,6 +88,7 @@ async fn late(call: &Call, policy: &Policy) {
         sleep(policy.first_token).await;
     };
     tokio::select! {
+        biased;
         () = read => {}
         () = sleep_until(call.deadline) => {}
     }
