@@ -37,6 +37,14 @@ fn what_would_need_quotes_is_text() {
 }
 
 #[test]
+fn what_a_program_assigns_is_doubted() {
+    let text = "# Sensors\nname = \"x\"\nsensors = [\n  {\n    id: \"S 1\",\n    type: 3\n  },\n  {\n    id: \"S";
+    let value = json!([{"id": "S 1", "type": 3}, {"id": "S"}]);
+    check(text, &value, &[Kind::WithinLine, Kind::Cut]);
+    check(&format!("```yaml\n{text}"), &value, &[Kind::Fence, Kind::WithinLine, Kind::Cut]);
+}
+
+#[test]
 fn tabs_indent() {
     check("a:\n\tb: 1\n\tc:\n\t\td: 2\n", &json!({"a": {"b": 1, "c": {"d": 2}}}), &[Kind::Tab; 3]);
 }

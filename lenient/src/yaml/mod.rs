@@ -8,6 +8,7 @@ mod text;
 
 use serde_json::Value;
 
+use crate::flow::{Dialect, Reader};
 use crate::{Kind, MAX_BYTES, Note, Read, Unread, document::fenced};
 use block::Blocks;
 pub use strict::strict;
@@ -48,6 +49,9 @@ fn read(text: &str, by_the_book: bool) -> Result<Read, Unread> {
         }
         return Ok(Read::new(read.value, read.notes));
     }
+    if let Some(read) = assigned(text, 0)? {
+        return Ok(read);
+    }
     let range = prose::without(text);
     let mut read = document(&text[..range.end], range.start, by_the_book)?.ok_or(Unread::Nothing)?;
     for (outside, at, kind) in
@@ -67,6 +71,37 @@ fn document(text: &str, from: usize, by_the_book: bool) -> Result<Option<Read>, 
         let notes = more.then_some(Note { at: from, kind: Kind::MoreFollows });
         return Ok(Some(Read::new(value, notes.into_iter().collect())));
     }
+    if let Some(read) = assigned(text, from)? {
+        return Ok(Some(read));
+    }
     let (value, notes) = Blocks::new(text, from).document()?;
     Ok(value.filter(is_collection).map(|value| Read::new(value, notes)))
+}
+
+/// What a program's text assigns first, where it is brackets over several lines: `names = [`. None where a line before it is
+/// none of a program's.
+fn assigned(text: &str, from: usize) -> Result<Option<Read>, Unread> {
+    let mut start = from;
+    for line in text[from..].split_inclusive('\n') {
+        let (code, end) = (line.trim(), start + line.trim_end().len());
+        start += line.len();
+        if code.is_empty() || code.starts_with('#') {
+            continue;
+        }
+        let Some((name, value)) = code.split_once('=') else { return Ok(None) };
+        if name.trim().is_empty() || !name.trim().chars().all(|c| c.is_alphanumeric() || c == '_') {
+            return Ok(None);
+        }
+        if matches!(value.trim(), "[" | "{") {
+            let mut reader = Reader::new(text, end - 1, Dialect::YamlFlow);
+            let value = reader.bracketed()?;
+            let mut notes = reader.notes;
+            notes.push(Note { at: end - 1, kind: Kind::WithinLine });
+            if !text[reader.at..].trim().is_empty() {
+                notes.push(Note { at: reader.at, kind: Kind::ProseAfter });
+            }
+            return Ok(value.map(|value| Read::new(value, notes)));
+        }
+    }
+    Ok(None)
 }
