@@ -1,7 +1,7 @@
 //! What the readers make of many outputs: `cargo run --release -p synod-lenient --example corpus FILE [KIND]`.
 //!
 //! FILE has a JSON object a line: `{"format": "json" | "yaml", "text": …}`. With KIND (`unread`, `doubt`, `repaired`,
-//! `differs`) the outputs that are of it are printed, each with what was read.
+//! `differs`) the outputs that are of it are printed, each with what was read; `conserved.py` holds these against the texts.
 // clippy.toml allows these in tests, but does not see that an example is none.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
