@@ -73,39 +73,44 @@ pub fn agent(model: &str, stage: usize, seat: usize) -> Span {
 /// A call of the seat that it begins in to a node.
 pub fn call(model: &str, node: &str) -> Span {
     let name = format!("{} {model}", span::CHAT);
-    let span = info_span!(target: TARGET, span::CHAT, otel.name = name, otel.kind = "client");
-    operation(&span, span::CHAT);
-    span.set_attribute(attribute::MODEL, model.to_owned());
-    span.set_attribute(attribute::NODE, node.to_owned());
-    span
+    to_node(info_span!(target: TARGET, span::CHAT, otel.name = name, otel.kind = "client"), span::CHAT, model, node)
 }
 
 /// A call as the node sees it, part of the caller's `parent`.
 pub fn served(model: &str, parent: &Parent) -> Span {
     let name = format!("{} {model}", span::CHAT);
-    let span = info_span!(target: TARGET, span::CHAT, otel.name = name, otel.kind = "server");
-    parent.adopt(&span);
-    operation(&span, span::CHAT);
-    span.set_attribute(attribute::MODEL, model.to_owned());
-    span
+    for_caller(
+        info_span!(target: TARGET, span::CHAT, otel.name = name, otel.kind = "server"),
+        span::CHAT,
+        model,
+        parent,
+    )
 }
 
 /// A call of the run or request that it begins in to a node, for embeddings.
 pub fn embedding_call(model: &str, node: &str) -> Span {
     let name = format!("{} {model}", span::EMBEDDINGS);
-    let span = info_span!(target: TARGET, span::EMBEDDINGS, otel.name = name, otel.kind = "client");
-    operation(&span, span::EMBEDDINGS);
+    let asked = info_span!(target: TARGET, span::EMBEDDINGS, otel.name = name, otel.kind = "client");
+    to_node(asked, span::EMBEDDINGS, model, node)
+}
+
+/// The same as whoever serves it sees it, part of the caller's `parent`.
+pub fn embedding_served(model: &str, parent: &Parent) -> Span {
+    let name = format!("{} {model}", span::EMBEDDINGS);
+    let asked = info_span!(target: TARGET, span::EMBEDDINGS, otel.name = name, otel.kind = "server");
+    for_caller(asked, span::EMBEDDINGS, model, parent)
+}
+
+fn to_node(span: Span, name: &'static str, model: &str, node: &str) -> Span {
+    operation(&span, name);
     span.set_attribute(attribute::MODEL, model.to_owned());
     span.set_attribute(attribute::NODE, node.to_owned());
     span
 }
 
-/// The same as the node sees it, part of the caller's `parent`.
-pub fn embedding_served(model: &str, parent: &Parent) -> Span {
-    let name = format!("{} {model}", span::EMBEDDINGS);
-    let span = info_span!(target: TARGET, span::EMBEDDINGS, otel.name = name, otel.kind = "server");
+fn for_caller(span: Span, name: &'static str, model: &str, parent: &Parent) -> Span {
     parent.adopt(&span);
-    operation(&span, span::EMBEDDINGS);
+    operation(&span, name);
     span.set_attribute(attribute::MODEL, model.to_owned());
     span
 }

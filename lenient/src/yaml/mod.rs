@@ -49,9 +49,6 @@ fn read(text: &str, by_the_book: bool) -> Result<Read, Unread> {
         }
         return Ok(Read::new(read.value, read.notes));
     }
-    if let Some(read) = assigned(text, 0)? {
-        return Ok(read);
-    }
     let range = prose::without(text);
     let mut read = document(&text[..range.end], range.start, by_the_book)?.ok_or(Unread::Nothing)?;
     for (outside, at, kind) in
@@ -88,11 +85,8 @@ fn assigned(text: &str, from: usize) -> Result<Option<Read>, Unread> {
         if code.is_empty() || code.starts_with('#') {
             continue;
         }
-        let Some((name, value)) = code.split_once('=') else { return Ok(None) };
-        if name.trim().is_empty() || !name.trim().chars().all(|c| c.is_alphanumeric() || c == '_') {
-            return Ok(None);
-        }
-        if matches!(value.trim(), "[" | "{") {
+        let Some(value) = assigns(code) else { return Ok(None) };
+        if matches!(value, "[" | "{") {
             let mut reader = Reader::new(text, end - 1, Dialect::YamlFlow);
             let value = reader.bracketed()?;
             let mut notes = reader.notes;
@@ -104,4 +98,11 @@ fn assigned(text: &str, from: usize) -> Result<Option<Read>, Unread> {
         }
     }
     Ok(None)
+}
+
+/// What a line of a program gives a name: `name = value`.
+fn assigns(code: &str) -> Option<&str> {
+    let (name, value) = code.split_once('=')?;
+    let name = name.trim();
+    (!name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')).then(|| value.trim())
 }

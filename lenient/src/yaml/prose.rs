@@ -20,6 +20,7 @@ fn begins(lines: &[Line<'_>], at: usize) -> bool {
         || line.is_entry()
         || line.is_comment() && !line.text.starts_with("##")
         || line.text.starts_with(['{', '['])
+        || matches!(super::assigns(line.text), Some("[" | "{"))
     {
         return true;
     }
