@@ -25,11 +25,12 @@ Memory:
   weights       matrices in the file's own bits, as panels; vectors as f32
   keys, values  layers · key-value heads · head width · 2 · 2 bytes a token, in blocks of 64 tokens
   activations   256 rows of a step's widest layer, and the logits
-  overhead      program and vocabulary
+  overhead      program and tokenizer
 The rule of thumb is two bytes a parameter and a fifth more: weights as f16.
 
-Speed is measured: the rate at which this machine multiplies by weights of each format (one row, a row of each \
-sequence, a prompt's chunk), and its attention at the context asked for. What else runs slows it down.";
+Speed is measured for a few seconds: the model's first layers (as many as caches do not hold) and its output head, with \
+one row, a row of each sequence and a prompt's chunk, at the context asked for. All layers take so much longer as they \
+have more bytes (writing) or more weights (reading a prompt). What else runs slows it down.";
 
 /// What a model takes of this machine: memory, and how fast it will be
 #[derive(Debug, Args)]
@@ -76,6 +77,8 @@ struct Planned {
     rule_of_thumb_bytes: u64,
     precisions: Vec<AtPrecision>,
     threads: usize,
+    measured_layers: usize,
+    layers: usize,
     bandwidth_bytes_s: f64,
     multiply_adds_s: f64,
     prefill_tok_s: f64,
@@ -118,8 +121,8 @@ fn planned(plan: &Plan, file: &GgufFile, footprint: &Footprint) -> Result<Planne
     let memory = footprint.memory(length, sequences);
     let room = plan.memory.unwrap_or_else(available);
     let compute = Compute::new(plan.threads);
-    let machine = Machine::measure(compute.team(), footprint, length, sequences).map_err(open::unusable)?;
-    let Forecast { prefill, decode, batched_decode } = machine.forecast(footprint, sequences);
+    let machine = Machine::measure(file, &compute, footprint, length, sequences).map_err(open::unusable)?;
+    let Forecast { prefill, decode, batched_decode } = machine.forecast;
     let Memory { weights, cache, activations, overhead } = memory;
     Ok(Planned {
         model: plan.model.clone().unwrap_or_else(|| plan.file.iter().map(|file| file.display().to_string()).collect()),
@@ -138,6 +141,8 @@ fn planned(plan: &Plan, file: &GgufFile, footprint: &Footprint) -> Result<Planne
         rule_of_thumb_bytes: footprint.rule_of_thumb(),
         precisions: precisions(footprint, &memory, room, plan),
         threads: machine.threads,
+        measured_layers: machine.layers,
+        layers: footprint.config.layers,
         bandwidth_bytes_s: machine.bytes_per_s,
         multiply_adds_s: machine.multiply_adds_per_s,
         prefill_tok_s: prefill,
@@ -194,8 +199,10 @@ impl std::fmt::Display for Planned {
         }
         writeln!(
             f,
-            "\n  {} threads, measured: weights at {:.1} GB/s, {:.0} G multiply-adds/s",
+            "\n  {} threads, measured on {} of {} layers: weights at {:.1} GB/s, {:.0} G multiply-adds/s",
             self.threads,
+            self.measured_layers,
+            self.layers,
             self.bandwidth_bytes_s / 1e9,
             self.multiply_adds_s / 1e9
         )?;

@@ -33,8 +33,14 @@ pub trait CausalLm: Send {
 
 /// Builds the model that a file's `general.architecture` names.
 pub fn load(file: &GgufFile, device: &Device) -> Result<Box<dyn CausalLm>, WeightError> {
+    load_first(file, usize::MAX, device)
+}
+
+/// The same model with no more than its first `layers`, to measure them.
+pub(crate) fn load_first(file: &GgufFile, layers: usize, device: &Device) -> Result<Box<dyn CausalLm>, WeightError> {
     let loader = Loader::new(file, device);
     let config = Config::read(file)?;
+    let config = Config { layers: config.layers.min(layers), ..config };
     Ok(match file.architecture()? {
         "llama" => Box::new(llama::Llama::load(config, &loader)?),
         "qwen2" => Box::new(qwen2::Qwen2::load(config, &loader)?),

@@ -11,8 +11,10 @@ use crate::{
 
 /// The program, its threads and what it has loaded, in bytes.
 const PROGRAM: u64 = 24 << 20;
-/// What the tokenizer keeps of a token: its text twice, its merge and their tables.
-const VOCABULARY_ENTRY: u64 = 420;
+/// What a byte-level tokenizer keeps of a token: its text twice, its merge and their tables.
+const BYTE_LEVEL_ENTRY: u64 = 420;
+/// What SentencePiece's keeps: its text, its score and a place in a table.
+const SENTENCE_PIECE_ENTRY: u64 = 46;
 
 /// A precision that weights could have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +70,19 @@ pub struct Matrix {
     pub rows: usize,
     /// Inputs.
     pub columns: usize,
-    /// Whether only rows that write are multiplied by it.
-    pub is_head: bool,
-    /// Whether it is only looked up in.
-    pub is_table: bool,
+    /// What it is for.
+    pub place: Place,
+}
+
+/// What a matrix is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Part of this layer, from 0.
+    Layer(usize),
+    /// The output head: only rows that write are multiplied by it.
+    Head,
+    /// Only looked up in.
+    Table,
 }
 
 /// What a model file holds, as far as memory and speed depend on it.
@@ -85,6 +96,8 @@ pub struct Footprint {
     pub matrices: Vec<Matrix>,
     /// Bytes of vectors: norms and biases.
     pub vectors: u64,
+    /// Bytes of the tokenizer.
+    pub tokenizer: u64,
 }
 
 /// Bytes.
@@ -115,20 +128,27 @@ impl Footprint {
     pub fn of(file: &GgufFile) -> Result<Self, WeightError> {
         let config = Config::read(file)?;
         let has_head = file.tensor("output.weight").is_some();
-        let mut footprint = Self { config, parameters: 0, matrices: Vec::new(), vectors: 0 };
+        let entry = match file.str("tokenizer.ggml.model")? {
+            Some("llama") => SENTENCE_PIECE_ENTRY,
+            _ => BYTE_LEVEL_ENTRY,
+        };
+        let tokenizer = config.vocabulary as u64 * entry;
+        let mut footprint = Self { config, parameters: 0, matrices: Vec::new(), vectors: 0, tokenizer };
         for tensor in file.tensors() {
             footprint.parameters += tensor.values() as u64;
             let &[columns, rows] = tensor.shape else {
                 footprint.vectors += tensor.values() as u64 * 4;
                 continue;
             };
-            let embeddings = tensor.name == "token_embd.weight";
             footprint.matrices.push(Matrix {
                 format: packed_format(tensor.ty),
                 rows,
                 columns,
-                is_head: tensor.name == "output.weight" || embeddings && !has_head,
-                is_table: embeddings && has_head,
+                place: match layer(tensor.name) {
+                    Some(layer) => Place::Layer(layer),
+                    None if tensor.name == "output.weight" || !has_head => Place::Head,
+                    None => Place::Table,
+                },
             });
         }
         Ok(footprint)
@@ -166,7 +186,7 @@ impl Footprint {
             weights: self.weights(),
             cache: (blocks * self.kv_shape().block_bytes()) as u64,
             activations: ((STEP_ROWS * row + sequences * vocabulary) * 4) as u64,
-            overhead: PROGRAM + vocabulary as u64 * VOCABULARY_ENTRY,
+            overhead: PROGRAM + self.tokenizer,
         }
     }
 
@@ -174,15 +194,11 @@ impl Footprint {
     pub fn rule_of_thumb(&self) -> u64 {
         self.parameters * 2 * 6 / 5
     }
+}
 
-    /// The type that most of the weights have.
-    pub fn main_format(&self) -> Option<Format> {
-        let weight = |format: Format| {
-            let of_it = self.matrices.iter().filter(|matrix| matrix.format == format);
-            of_it.map(|matrix| matrix.rows * matrix.columns).sum::<usize>()
-        };
-        Format::ALL.into_iter().max_by_key(|format| weight(*format)).filter(|format| weight(*format) > 0)
-    }
+/// The layer that a tensor belongs to by its name, as in `blk.3.attn_q.weight`.
+fn layer(name: &str) -> Option<usize> {
+    name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
 
 #[cfg(test)]

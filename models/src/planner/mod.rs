@@ -5,14 +5,14 @@
 //! | weights | Σ matrices in panels of their own format + Σ vectors · 4 |
 //! | keys and values | layers · key-value heads · head width · 2 · 2 bytes a token, in blocks of 64 tokens |
 //! | activations | 256 rows · (what a layer's widest operation reads and writes + logits of the rows that write) · 4 |
-//! | overhead | the program, and the vocabulary with its merges |
+//! | overhead | the program, and the tokenizer (a vocabulary with its merges or scores) |
 //!
-//! A step's time is the sum of its linear layers (multiply-adds over the measured rate of their format at that number of
-//! rows: bound by memory for one row, by arithmetic for many), attention as measured at the context asked for, and what
-//! threads take to meet.
+//! Speed is that of the model's first layers (as many as caches do not hold) and of its output head, measured on this
+//! machine: steps of one row, of a row of each sequence and of a prompt's chunk, at the context asked for. All layers
+//! take so much longer as they have more bytes (rows that write: bound by memory) or weights (a prompt: by arithmetic).
 
 mod footprint;
 mod speed;
 
-pub use footprint::{Footprint, Matrix, Memory, PRECISIONS, Precision};
+pub use footprint::{Footprint, Matrix, Memory, PRECISIONS, Place, Precision};
 pub use speed::{Forecast, Machine};

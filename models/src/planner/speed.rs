@@ -1,47 +1,42 @@
-//! Speed: what this machine was measured to do, and what that makes of a model.
+//! Speed: what this machine was measured to do with the first layers of a model, and what that makes of all of them.
 
-use std::{hint::black_box, time::Instant};
+use std::{hint::black_box, sync::Arc, time::Instant};
 
 use synod_kernels::{
-    Activations, BLOCK_TOKENS, Format, KvCache, PackedMatrix, Team,
-    attention::{Batch, BatchRow, Heads, attend},
-    elementwise::quantize,
-    linear::{Part, Write, linear},
+    BLOCK_TOKENS,
+    attention::{Batch, BatchRow},
 };
 
-use super::{Footprint, Matrix};
-use crate::{engine::STEP_ROWS as CHUNK, nn::WeightError};
+use super::{Footprint, footprint::Place};
+use crate::{
+    arch::{self, CausalLm},
+    engine::{Compute, Device, LoadError, STEP_ROWS as CHUNK},
+    gguf::GgufFile,
+    nn::{Step, Workspace},
+};
 
-/// Bytes of the weights that a rate is measured on: more than caches hold, as a model is.
-const MEASURED_BYTES: usize = 48 << 20;
-/// Inputs of the measured matrices.
-const COLUMNS: usize = 2048;
-/// Times that something is measured; the best counts.
+/// Bytes of the layers that are measured: more than caches hold, as a model is.
+const MEASURED_BYTES: u64 = 64 << 20;
+/// Bytes of keys and values that are measured with, and the longest context: beyond it attention grows in proportion.
+const MEASURED_CACHE: usize = 1 << 30;
+const MEASURED_CONTEXT: usize = 1 << 14;
+/// Times that a step is measured at least, and the seconds that are taken for it if it is a short one; the median counts.
 const ROUNDS: usize = 3;
-/// Phases of a layer that threads meet in: norm, qkv, rope, attention, output, norm, gated, down.
-const PHASES: usize = 8;
+const SECONDS: f64 = 0.3;
 
-/// What a machine was measured to do, for one model.
+/// What a machine was measured to do with a model.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// Threads that compute.
     pub threads: usize,
-    /// Bytes of weights that are read a second, by one row.
+    /// Layers that were measured.
+    pub layers: usize,
+    /// Bytes of layers' weights that are read a second, by one row.
     pub bytes_per_s: f64,
-    /// Multiply-adds a second in a prompt.
+    /// Multiply-adds a second in the layers of a prompt.
     pub multiply_adds_per_s: f64,
-    rates: Vec<Rate>,
-    /// Seconds of a layer's attention: one row, all sequences, a chunk.
-    attention: [f64; 3],
-    /// Seconds that a phase takes with nothing to do.
-    phase: f64,
-}
-
-/// Seconds for each multiply-add with the weights of a format, for one row, a row of each sequence, and a chunk.
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    format: Format,
-    seconds: [f64; 3],
+    /// Tokens a second that should come of it.
+    pub forecast: Forecast,
 }
 
 /// Tokens a second.
@@ -56,117 +51,134 @@ pub struct Forecast {
 }
 
 impl Machine {
-    /// Measures, for a second or two, what `team` does with weights of the model's formats, and with its attention at
-    /// `context` tokens.
+    /// Loads as many layers of the model as caches cannot hold, and measures for a second or two their steps for `sequences`
+    /// that are `context` tokens long.
     ///
     /// # Errors
-    /// When there is no memory for it.
-    pub fn measure(team: &Team, model: &Footprint, context: usize, sequences: usize) -> Result<Self, WeightError> {
-        let mut rates: Vec<Rate> = Vec::new();
-        for matrix in &model.matrices {
-            if !matrix.is_table && rates.iter().all(|rate| rate.format != matrix.format) {
-                rates.push(rate(team, matrix.format, sequences)?);
-            }
-        }
-        let main = model.main_format().unwrap_or(Format::Q8_0);
-        let main_rate = rates.iter().find(|rate| rate.format == main).map_or([1.0; 3], |rate| rate.seconds);
-        let bytes = main.packed_bytes(16, COLUMNS) as f64 / (16 * COLUMNS) as f64;
-        let attention = |rows: usize, sequences| attention(team, model, context.clamp(rows, 1 << 14), rows, sequences);
+    /// When the model cannot be loaded, or there is no memory for it.
+    pub fn measure(
+        file: &GgufFile,
+        compute: &Arc<Compute>,
+        model: &Footprint,
+        context: usize,
+        sequences: usize,
+    ) -> Result<Self, LoadError> {
+        let layers = (1..model.config.layers).find(|layers| bytes(model, *layers) >= MEASURED_BYTES);
+        let layers = layers.unwrap_or(model.config.layers);
+        let excerpt = Excerpt::load(file, compute, layers, context, sequences)?;
+        // One row is bound by the bytes that it reads, a chunk by its multiply-adds.
+        let of_bytes = bytes(model, model.config.layers) as f64 / bytes(model, layers) as f64;
+        let of_values = values(model, model.config.layers) as f64 / values(model, layers) as f64;
+        let rows = CHUNK.min(context);
+        let one = excerpt.step(1, 1, context);
+        let all = excerpt.step(sequences, sequences, context);
+        // A prompt's rows see half of it on average.
+        let chunk = excerpt.step(rows, 1, (context + rows) / 2);
+        let chunks = context as f64 / rows as f64;
         Ok(Self {
-            threads: team.threads(),
-            bytes_per_s: bytes / main_rate[0],
-            multiply_adds_per_s: 1.0 / main_rate[2],
-            attention: [attention(1, 1)?, attention(sequences, sequences)?, attention(CHUNK, 1)?],
-            phase: best(|| (0..100).for_each(|_| team.run(team.threads(), &|_| {}))) / 100.0,
-            rates,
+            threads: compute.team().threads(),
+            layers,
+            bytes_per_s: bytes(model, layers) as f64 / one.layers,
+            multiply_adds_per_s: values(model, layers) as f64 * rows as f64 / chunk.layers,
+            forecast: Forecast {
+                prefill: context as f64 / (chunk.layers * of_values * chunks + one.head),
+                decode: 1.0 / (one.layers * of_bytes + one.head),
+                batched_decode: sequences as f64 / (all.layers * of_bytes + all.head),
+            },
         })
     }
+}
 
-    /// What a model's speed should be.
-    pub fn forecast(&self, model: &Footprint, sequences: usize) -> Forecast {
-        let step = |kind: usize, rows: usize, outputs: usize| {
-            let linear: f64 = model.matrices.iter().map(|matrix| self.linear(matrix, kind, rows, outputs)).sum();
-            linear + model.config.layers as f64 * (self.attention[kind] + PHASES as f64 * self.phase)
+/// Bytes of the matrices of the first `layers`.
+fn bytes(model: &Footprint, layers: usize) -> u64 {
+    let matrices = model.matrices.iter().filter(|matrix| matches!(matrix.place, Place::Layer(layer) if layer < layers));
+    matrices.map(|matrix| matrix.format.packed_bytes(matrix.rows, matrix.columns) as u64).sum()
+}
+
+/// Weights in the matrices of the first `layers`: multiply-adds of a row.
+fn values(model: &Footprint, layers: usize) -> usize {
+    let matrices = model.matrices.iter().filter(|matrix| matches!(matrix.place, Place::Layer(layer) if layer < layers));
+    matrices.map(|matrix| matrix.rows * matrix.columns).sum()
+}
+
+/// The first layers of a model, and its output head.
+struct Excerpt<'a> {
+    lm: Box<dyn CausalLm>,
+    compute: &'a Compute,
+    workspace: Arc<Workspace>,
+    /// Tokens that the cache holds of a sequence.
+    room: usize,
+}
+
+/// Seconds of a step.
+struct Seconds {
+    layers: f64,
+    head: f64,
+}
+
+impl<'a> Excerpt<'a> {
+    fn load(
+        file: &GgufFile,
+        compute: &'a Compute,
+        layers: usize,
+        context: usize,
+        sequences: usize,
+    ) -> Result<Self, LoadError> {
+        let device = Device::Cpu.open()?;
+        let lm = arch::load_first(file, layers, &device)?;
+        let longest = MEASURED_CACHE / lm.kv_shape().block_bytes() / sequences * BLOCK_TOKENS;
+        let room = context.min(MEASURED_CONTEXT).min(longest).max(CHUNK.min(context)).next_multiple_of(BLOCK_TOKENS);
+        let blocks = room / BLOCK_TOKENS * sequences;
+        let workspace = Workspace::new(compute.team().clone(), &device, lm.kv_shape(), blocks);
+        let excerpt = Self { lm, compute, workspace: Arc::new(workspace.map_err(LoadError::Cache)?), room };
+        // Blocks that nothing was written to take no memory, and reading them no time.
+        excerpt.run(BLOCK_TOKENS.min(context), 1, BLOCK_TOKENS.min(context), 0);
+        (1..blocks).for_each(|block| excerpt.workspace.copy_block(0, block));
+        Ok(excerpt)
+    }
+
+    /// Seconds that the last `rows` of sequences of `context` tokens take.
+    fn step(&self, rows: usize, sequences: usize, context: usize) -> Seconds {
+        let measured = context.min(self.room);
+        let layers = self.seconds(rows, sequences, measured, 0);
+        let head = (self.seconds(rows, sequences, measured, sequences) - layers).max(0.0);
+        let half = (measured / 2).max(rows / sequences);
+        if context == measured || half == measured {
+            return Seconds { layers, head };
+        }
+        let per_token = (layers - self.seconds(rows, sequences, half, 0)).max(0.0) / (measured - half) as f64;
+        Seconds { layers: layers + per_token * (context - measured) as f64, head }
+    }
+
+    fn seconds(&self, rows: usize, sequences: usize, context: usize, outputs: usize) -> f64 {
+        let _turn = self.compute.turn();
+        self.run(rows, sequences, context, outputs);
+        let (begun, mut rounds) = (Instant::now(), Vec::new());
+        while rounds.len() < ROUNDS || begun.elapsed().as_secs_f64() < SECONDS {
+            let started = Instant::now();
+            self.run(rows, sequences, context, outputs);
+            rounds.push(started.elapsed().as_secs_f64());
+        }
+        rounds.sort_by(f64::total_cmp);
+        rounds[rounds.len() / 2]
+    }
+
+    /// The last `rows` over all `sequences` of `context` tokens each, and logits of the last of `outputs` sequences.
+    fn run(&self, rows: usize, sequences: usize, context: usize, outputs: usize) {
+        let (each, blocks) = (rows / sequences, self.room / BLOCK_TOKENS);
+        let positions = context - each..context;
+        let batch = Batch {
+            rows: (0..sequences)
+                .flat_map(|sequence| positions.clone().map(move |position| BatchRow { sequence, position }))
+                .collect(),
+            tables: (0..sequences)
+                .map(|nth| (nth * blocks..(nth + 1) * blocks).map(|at| at as u32).collect())
+                .collect(),
         };
-        Forecast {
-            prefill: CHUNK as f64 / step(2, CHUNK, 1),
-            decode: 1.0 / step(0, 1, 1),
-            batched_decode: sequences as f64 / step(1, sequences, sequences),
-        }
+        let outputs = (0..outputs).map(|nth| (nth + 1) * each - 1).collect();
+        let vocabulary = self.lm.config().vocabulary;
+        let tokens: Vec<u32> = (0..rows).map(|row| (row * 61 % vocabulary) as u32).collect();
+        let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace);
+        black_box(self.lm.forward(&tokens, &step));
     }
-
-    fn linear(&self, matrix: &Matrix, kind: usize, rows: usize, outputs: usize) -> f64 {
-        if matrix.is_table {
-            return 0.0;
-        }
-        // A single output of a chunk is as slow as a single row.
-        let (kind, rows) = if matrix.is_head && outputs < rows { (0, outputs) } else { (kind, rows) };
-        let rate = self.rates.iter().find(|rate| rate.format == matrix.format).map_or(0.0, |rate| rate.seconds[kind]);
-        (matrix.rows * matrix.columns * rows) as f64 * rate
-    }
-}
-
-fn rate(team: &Team, format: Format, sequences: usize) -> Result<Rate, WeightError> {
-    let rows = MEASURED_BYTES / format.file_row_bytes(COLUMNS);
-    let whole = matrix(format, rows)?;
-    let part = matrix(format, 1536)?;
-    let seconds = |weights: &PackedMatrix, inputs: usize| {
-        let mut x = Activations::default();
-        quantize(team, &vec![0.5; inputs * COLUMNS], COLUMNS, &mut x);
-        let mut out = vec![0.0; inputs * weights.rows()];
-        let parts = [Part { weights, bias: None }];
-        let seconds = best(|| linear(team, black_box(&parts), &x, Write::Replace, &mut out));
-        seconds / (weights.rows() * COLUMNS * inputs) as f64
-    };
-    Ok(Rate { format, seconds: [seconds(&whole, 1), seconds(&whole, sequences.max(1)), seconds(&part, CHUNK)] })
-}
-
-/// Weights of any value: they take as long as a model's.
-fn matrix(format: Format, rows: usize) -> Result<PackedMatrix, WeightError> {
-    let bytes: Vec<u8> = (0..rows * format.file_row_bytes(COLUMNS)).map(|at| (at * 31 % 59) as u8).collect();
-    PackedMatrix::pack(format, rows, COLUMNS, &bytes)
-        .map_err(|source| WeightError::Pack { name: format!("measured {format:?}"), source })
-}
-
-/// Seconds of one layer's attention: the last of `context` tokens, `rows` of them over all sequences.
-fn attention(
-    team: &Team,
-    model: &Footprint,
-    context: usize,
-    rows: usize,
-    sequences: usize,
-) -> Result<f64, WeightError> {
-    let config = &model.config;
-    let heads = Heads {
-        heads: config.heads,
-        kv_heads: config.kv_heads,
-        head_dim: config.head_dim,
-        query_scale: (config.head_dim as f32).sqrt().recip(),
-    };
-    let shape = synod_kernels::KvShape { layers: 1, ..model.kv_shape() };
-    let blocks = context.div_ceil(BLOCK_TOKENS);
-    let cache = KvCache::new(shape, blocks * sequences)
-        .map_err(|source| WeightError::Hyperparameter(format!("no memory to measure attention: {source}")))?;
-    let table = |sequence: usize| (0..blocks).map(|block| (sequence * blocks + block) as u32).collect();
-    let each = rows / sequences;
-    let batch = Batch {
-        rows: (0..sequences)
-            .flat_map(|sequence| (context - each..context).map(move |position| BatchRow { sequence, position }))
-            .collect(),
-        tables: (0..sequences).map(table).collect(),
-    };
-    let qkv = vec![0.1; rows * heads.width()];
-    let mut out = vec![0.0; rows * heads.heads * heads.head_dim];
-    Ok(best(|| attend(team, &qkv, heads, None, &batch, &cache, 0, &mut out)))
-}
-
-/// Seconds that `run` takes at its best.
-fn best(mut run: impl FnMut()) -> f64 {
-    run();
-    let rounds = (0..ROUNDS).map(|_| {
-        let started = Instant::now();
-        run();
-        started.elapsed().as_secs_f64()
-    });
-    rounds.fold(f64::INFINITY, f64::min)
 }

@@ -40,10 +40,10 @@ fn weights_are_counted_as_they_are_packed() {
 fn tied_embeddings_are_the_output_head() {
     let heads = |tied| {
         let footprint = Footprint::of(&file(tied)).unwrap();
-        footprint.matrices.iter().map(|matrix| (matrix.is_head, matrix.is_table)).collect::<Vec<_>>()
+        footprint.matrices.iter().map(|matrix| matrix.place).collect::<Vec<_>>()
     };
-    assert_eq!(heads(true), [(true, false), (false, false)]);
-    assert_eq!(heads(false), [(false, true), (true, false), (false, false)]);
+    assert_eq!(heads(true), [Place::Head, Place::Layer(0)]);
+    assert_eq!(heads(false), [Place::Table, Place::Head, Place::Layer(0)]);
 }
 
 #[test]
