@@ -28,7 +28,7 @@ Memory:
   overhead      program and tokenizer
 The rule of thumb is two bytes a parameter and a fifth more: weights as f16.
 
-Speed is measured for a few seconds: the model's first layers (as many as caches do not hold) and its output head, with \
+Speed is measured for a few seconds: some of the model's layers (more than caches hold) and its output head, with \
 one row, a row of each sequence and a prompt's chunk, at the context asked for. All layers take so much longer as they \
 have more bytes (writing) or more weights (reading a prompt). What else runs slows it down.";
 

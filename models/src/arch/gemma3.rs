@@ -55,7 +55,7 @@ impl Gemma3 {
 
     fn layer(config: &Config, ropes: &[Rope], layer: usize, loader: &Loader<'_>) -> Result<DecoderLayer, WeightError> {
         let Config { width, inner, heads, kv_heads, head_dim, norm_epsilon, .. } = *config;
-        let name = |part: &str| format!("blk.{layer}.{part}");
+        let name = |part: &str| loader.part_of(layer, part);
         let norm = |part: &str, width: usize| loader.norm(&name(part), width, norm_epsilon);
         let global = (layer + 1).is_multiple_of(GLOBAL_EVERY);
         let angles = usize::from(!global);

@@ -57,7 +57,7 @@ impl Llama {
 
     fn layer(config: &Config, rope: &Rope, layer: usize, loader: &Loader<'_>) -> Result<DecoderLayer, WeightError> {
         let Config { width, inner, heads, kv_heads, head_dim, norm_epsilon, .. } = *config;
-        let name = |part: &str| format!("blk.{layer}.{part}");
+        let name = |part: &str| loader.part_of(layer, part);
         let attention = SelfAttention {
             norm: loader.norm(&name("attn_norm"), width, norm_epsilon)?,
             query: loader.linear(&name("attn_q"), width, heads * head_dim)?,

@@ -33,14 +33,20 @@ pub trait CausalLm: Send {
 
 /// Builds the model that a file's `general.architecture` names.
 pub fn load(file: &GgufFile, device: &Device) -> Result<Box<dyn CausalLm>, WeightError> {
-    load_first(file, usize::MAX, device)
+    build(file, Config::read(file)?, Loader::new(file, device))
 }
 
-/// The same model with no more than its first `layers`, to measure them.
-pub(crate) fn load_first(file: &GgufFile, layers: usize, device: &Device) -> Result<Box<dyn CausalLm>, WeightError> {
-    let loader = Loader::new(file, device);
-    let config = Config::read(file)?;
-    let config = Config { layers: config.layers.min(layers), ..config };
+/// A model that consists of some `layers` of the file's, to measure them.
+pub(crate) fn load_layers(
+    file: &GgufFile,
+    layers: &[usize],
+    device: &Device,
+) -> Result<Box<dyn CausalLm>, WeightError> {
+    let config = Config { layers: layers.len(), ..Config::read(file)? };
+    build(file, config, Loader::new(file, device).with_layers(layers))
+}
+
+fn build(file: &GgufFile, config: Config, loader: Loader<'_>) -> Result<Box<dyn CausalLm>, WeightError> {
     Ok(match file.architecture()? {
         "llama" => Box::new(llama::Llama::load(config, &loader)?),
         "qwen2" => Box::new(qwen2::Qwen2::load(config, &loader)?),

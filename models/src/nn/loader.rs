@@ -49,12 +49,25 @@ pub struct Loader<'a> {
     file: &'a GgufFile,
     device: Device,
     arena: Arena,
+    /// The layers of the file that are loaded, if not all.
+    excerpt: Option<&'a [usize]>,
 }
 
 impl<'a> Loader<'a> {
     /// A loader that puts what it reads on `device`.
     pub fn new(file: &'a GgufFile, device: &Device) -> Self {
-        Self { file, device: device.clone(), arena: Arena::default() }
+        Self { file, device: device.clone(), arena: Arena::default(), excerpt: None }
+    }
+
+    /// The same for a model that consists of these layers of the file's.
+    pub fn with_layers(self, layers: &'a [usize]) -> Self {
+        Self { excerpt: Some(layers), ..self }
+    }
+
+    /// What the file calls `part` of the model's `layer`.
+    pub fn part_of(&self, layer: usize, part: &str) -> String {
+        let layer = self.excerpt.map_or(layer, |layers| layers[layer]);
+        format!("blk.{layer}.{part}")
     }
 
     /// Where tensors are put.

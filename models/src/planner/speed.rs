@@ -1,4 +1,4 @@
-//! Speed: what this machine was measured to do with the first layers of a model, and what that makes of all of them.
+//! Speed: what this machine was measured to do with some layers of a model, and what that makes of all of them.
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
@@ -7,7 +7,7 @@ use synod_kernels::{
     attention::{Batch, BatchRow},
 };
 
-use super::{Footprint, footprint::Place};
+use super::{Footprint, Matrix, Place};
 use crate::{
     arch::{self, CausalLm},
     engine::{Compute, Device, LoadError, STEP_ROWS as CHUNK},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bytes of the layers that are measured: more than caches hold, as a model is.
-const MEASURED_BYTES: u64 = 64 << 20;
+const MEASURED_BYTES: u64 = 128 << 20;
 /// Bytes of keys and values that are measured with, and the longest context: beyond it attention grows in proportion.
 const MEASURED_CACHE: usize = 1 << 30;
 const MEASURED_CONTEXT: usize = 1 << 14;
@@ -51,7 +51,7 @@ pub struct Forecast {
 }
 
 impl Machine {
-    /// Loads as many layers of the model as caches cannot hold, and measures for a second or two their steps for `sequences`
+    /// Loads as many of the model's layers as caches cannot hold, and measures for some seconds their steps for `sequences`
     /// that are `context` tokens long.
     ///
     /// # Errors
@@ -63,45 +63,55 @@ impl Machine {
         context: usize,
         sequences: usize,
     ) -> Result<Self, LoadError> {
-        let layers = (1..model.config.layers).find(|layers| bytes(model, *layers) >= MEASURED_BYTES);
-        let layers = layers.unwrap_or(model.config.layers);
-        let excerpt = Excerpt::load(file, compute, layers, context, sequences)?;
+        let some = measured_layers(model);
+        let all: Vec<usize> = (0..model.config.layers).collect();
+        let excerpt = Excerpt::load(file, compute, &some, context, sequences)?;
+        let (bytes, values) = (bytes(model, &some), values(model, &some));
         // One row is bound by the bytes that it reads, a chunk by its multiply-adds.
-        let of_bytes = bytes(model, model.config.layers) as f64 / bytes(model, layers) as f64;
-        let of_values = values(model, model.config.layers) as f64 / values(model, layers) as f64;
+        let (of_bytes, of_values) = (self::bytes(model, &all) / bytes, self::values(model, &all) / values);
         let rows = CHUNK.min(context);
-        let one = excerpt.step(1, 1, context);
-        let all = excerpt.step(sequences, sequences, context);
-        // A prompt's rows see half of it on average.
-        let chunk = excerpt.step(rows, 1, (context + rows) / 2);
+        let (one, one_head) = (excerpt.layers(1, 1, context), excerpt.head(1, context));
+        let (each, each_head) = (excerpt.layers(sequences, sequences, context), excerpt.head(sequences, context));
+        // A prompt's rows see half of it on average, and its last one alone asks for logits.
+        let chunk = excerpt.layers(rows, 1, (context + rows) / 2);
         let chunks = context as f64 / rows as f64;
         Ok(Self {
             threads: compute.team().threads(),
-            layers,
-            bytes_per_s: bytes(model, layers) as f64 / one.layers,
-            multiply_adds_per_s: values(model, layers) as f64 * rows as f64 / chunk.layers,
+            layers: some.len(),
+            bytes_per_s: bytes / one,
+            multiply_adds_per_s: values * rows as f64 / chunk,
             forecast: Forecast {
-                prefill: context as f64 / (chunk.layers * of_values * chunks + one.head),
-                decode: 1.0 / (one.layers * of_bytes + one.head),
-                batched_decode: sequences as f64 / (all.layers * of_bytes + all.head),
+                prefill: context as f64 / (chunk * of_values * chunks + one_head),
+                decode: 1.0 / (one * of_bytes + one_head),
+                batched_decode: sequences as f64 / (each * of_bytes + each_head),
             },
         })
     }
 }
 
-/// Bytes of the matrices of the first `layers`.
-fn bytes(model: &Footprint, layers: usize) -> u64 {
-    let matrices = model.matrices.iter().filter(|matrix| matches!(matrix.place, Place::Layer(layer) if layer < layers));
-    matrices.map(|matrix| matrix.format.packed_bytes(matrix.rows, matrix.columns) as u64).sum()
+/// The layers that stand for all: evenly spread, since files hold some layers in more bits than others.
+fn measured_layers(model: &Footprint) -> Vec<usize> {
+    let all = model.config.layers;
+    let spread = |count: usize| (0..count).map(move |nth| nth * all / count).collect::<Vec<_>>();
+    let enough = (1..all).map(spread).find(|layers| bytes(model, layers) >= MEASURED_BYTES as f64);
+    enough.unwrap_or_else(|| spread(all))
 }
 
-/// Weights in the matrices of the first `layers`: multiply-adds of a row.
-fn values(model: &Footprint, layers: usize) -> usize {
-    let matrices = model.matrices.iter().filter(|matrix| matches!(matrix.place, Place::Layer(layer) if layer < layers));
-    matrices.map(|matrix| matrix.rows * matrix.columns).sum()
+/// Bytes of the matrices of `layers`.
+fn bytes(model: &Footprint, layers: &[usize]) -> f64 {
+    matrices(model, layers).map(|matrix| matrix.format.packed_bytes(matrix.rows, matrix.columns)).sum::<usize>() as f64
 }
 
-/// The first layers of a model, and its output head.
+/// Weights in the matrices of `layers`: multiply-adds of a row.
+fn values(model: &Footprint, layers: &[usize]) -> f64 {
+    matrices(model, layers).map(|matrix| matrix.rows * matrix.columns).sum::<usize>() as f64
+}
+
+fn matrices<'a>(model: &'a Footprint, layers: &'a [usize]) -> impl Iterator<Item = &'a Matrix> {
+    model.matrices.iter().filter(|matrix| matches!(matrix.place, Place::Layer(layer) if layers.contains(&layer)))
+}
+
+/// Some layers of a model, and its output head.
 struct Excerpt<'a> {
     lm: Box<dyn CausalLm>,
     compute: &'a Compute,
@@ -110,22 +120,16 @@ struct Excerpt<'a> {
     room: usize,
 }
 
-/// Seconds of a step.
-struct Seconds {
-    layers: f64,
-    head: f64,
-}
-
 impl<'a> Excerpt<'a> {
     fn load(
         file: &GgufFile,
         compute: &'a Compute,
-        layers: usize,
+        layers: &[usize],
         context: usize,
         sequences: usize,
     ) -> Result<Self, LoadError> {
         let device = Device::Cpu.open()?;
-        let lm = arch::load_first(file, layers, &device)?;
+        let lm = arch::load_layers(file, layers, &device)?;
         let longest = MEASURED_CACHE / lm.kv_shape().block_bytes() / sequences * BLOCK_TOKENS;
         let room = context.min(MEASURED_CONTEXT).min(longest).max(CHUNK.min(context)).next_multiple_of(BLOCK_TOKENS);
         let blocks = room / BLOCK_TOKENS * sequences;
@@ -137,17 +141,22 @@ impl<'a> Excerpt<'a> {
         Ok(excerpt)
     }
 
-    /// Seconds that the last `rows` of sequences of `context` tokens take.
-    fn step(&self, rows: usize, sequences: usize, context: usize) -> Seconds {
+    /// Seconds that the last `rows` of sequences of `context` tokens take in the layers.
+    fn layers(&self, rows: usize, sequences: usize, context: usize) -> f64 {
         let measured = context.min(self.room);
         let layers = self.seconds(rows, sequences, measured, 0);
-        let head = (self.seconds(rows, sequences, measured, sequences) - layers).max(0.0);
         let half = (measured / 2).max(rows / sequences);
         if context == measured || half == measured {
-            return Seconds { layers, head };
+            return layers;
         }
         let per_token = (layers - self.seconds(rows, sequences, half, 0)).max(0.0) / (measured - half) as f64;
-        Seconds { layers: layers + per_token * (context - measured) as f64, head }
+        layers + per_token * (context - measured) as f64
+    }
+
+    /// Seconds that the output head takes for `rows`.
+    fn head(&self, rows: usize, context: usize) -> f64 {
+        let seconds = |outputs| self.seconds(rows, rows, context.min(self.room), outputs);
+        (seconds(rows) - seconds(0)).max(0.0)
     }
 
     fn seconds(&self, rows: usize, sequences: usize, context: usize, outputs: usize) -> f64 {
