@@ -70,6 +70,10 @@ pub(crate) fn json_word(word: &str) -> (Value, Option<Kind>) {
         "undefined" | "NaN" | "Infinity" | "-Infinity" | "+Infinity" => (Value::Null, Kind::NoSuchValue),
         _ => match foreign_number(word) {
             Some(value) => (value, Kind::ForeignNumber),
+            // What joins a name and a quoted text is a program's.
+            None if word.contains(" + ") && word.contains(['"', '\'']) => {
+                (Value::String(word.to_owned()), Kind::Expression)
+            }
             None => (Value::String(word.to_owned()), Kind::BareText),
         },
     };
@@ -129,6 +133,7 @@ mod tests {
             ("0xff", json!(255), Some(Kind::ForeignNumber)),
             ("0123", json!("0123"), Some(Kind::BareText)),
             ("5 * 4", json!("5 * 4"), Some(Kind::BareText)),
+            ("a + 'b'", json!("a + 'b'"), Some(Kind::Expression)),
             ("NaN", json!(null), Some(Kind::NoSuchValue)),
         ] {
             assert_eq!(json_word(word), (value, kind), "{word}");

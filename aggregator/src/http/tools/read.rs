@@ -1,7 +1,9 @@
 //! Calls in what a model wrote, whatever way it wrote them: in `<tool_call>` or `<tools>` tags, in fences, bare, one after the
-//! other or in a list. Only calls of tools that there are count.
+//! other or in a list, as JSON or nearly so. Only calls of tools that there are count, and none that was cut off or could
+//! mean something else.
 
 use serde_json::{Map, Value};
+use synod_lenient::Kind;
 
 use super::{Call, Tools};
 
@@ -36,15 +38,14 @@ impl Tools {
         self.values(text)
     }
 
-    /// The calls of a text that is JSON values and nothing else; text after them is passed over.
+    /// The calls of a text that is objects and lists and nothing else; text after them is passed over.
     fn values(&self, text: &str) -> Vec<Call> {
         let mut calls = Vec::new();
         let mut rest = text.trim_start();
         while rest.starts_with(['{', '[']) {
-            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
-            let Some(Ok(value)) = values.next() else { break };
+            let Some((value, after)) = first_value(rest) else { break };
             self.collect(&value, DEPTH, &mut calls);
-            rest = rest[values.byte_offset()..].trim_start_matches([',', ';']).trim_start();
+            rest = after.trim_start_matches([',', ';']).trim_start();
         }
         calls
     }
@@ -80,6 +81,21 @@ impl Tools {
     }
 }
 
+/// The value that a text begins with, and what follows it: JSON, or what can only be meant for one.
+fn first_value(text: &str) -> Option<(Value, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    if let Some(Ok(value)) = values.next() {
+        return Some((value, text[values.byte_offset()..].trim_start()));
+    }
+    let read = synod_lenient::json(text).ok().filter(|read| !read.is_cut())?;
+    let mut doubts = read.notes.iter().filter(|note| note.kind.is_doubt());
+    match doubts.next() {
+        None => Some((read.value, "")),
+        Some(note) if note.kind == Kind::MoreFollows && doubts.next().is_none() => Some((read.value, &text[note.at..])),
+        Some(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -109,6 +125,8 @@ mod tests {
             format!("{call}\nThis calls f."),
             r#"{"type": "function", "function": {"name": "f", "parameters": {"x": 1}}}"#.to_owned(),
             r#"{"tool_calls": [{"function": {"name": "f", "arguments": "{\"x\":1}"}}]}"#.to_owned(),
+            "{'name': 'f', 'arguments': {'x': 1,}}".to_owned(),
+            "<tools>\n{name: \"f\", arguments: {x: 1}} // one call\n</tools>".to_owned(),
         ] {
             check(&text, &[("f", r#"{"x":1}"#)]);
         }
@@ -117,6 +135,10 @@ mod tests {
             &[("f", r#"{"x":1}"#), ("g", "{}")],
         );
         check(&format!("{call}, {call}"), &[("f", r#"{"x":1}"#), ("f", r#"{"x":1}"#)]);
+        check(
+            "{'name': 'f'}\n{'name': 'g', 'arguments': {}}\n{\"name\": \"f\"}",
+            &[("f", "{}"), ("g", "{}"), ("f", "{}")],
+        );
     }
 
     #[test]
@@ -130,6 +152,9 @@ mod tests {
             r#"{"x": {"name": "f"}}"#,
             "<tool_call>\n</tool_call>",
             "```python\nf(x=1)\n```",
+            "{'name': 'f', 'arguments': {'x': 1",
+            "{'name': 'f', 'name': 'g'}",
+            "{'name': 'f', 'arguments': {'x': a + 'b'}}",
         ] {
             check(text, &[]);
         }
