@@ -95,6 +95,7 @@ impl Process {
     }
 
     /// The id that a node goes by in events.
+    #[allow(dead_code, reason = "not every test tells nodes apart")]
     pub(crate) async fn node_id(&self) -> String {
         let mut client = NodeServiceClient::connect(format!("http://{}", self.address)).await.unwrap();
         client.describe(DescribeRequest {}).await.unwrap().into_inner().node_id
