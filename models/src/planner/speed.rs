@@ -18,8 +18,8 @@ use crate::{
 /// Bytes of the layers that are measured: more than caches hold, as a model is.
 const MEASURED_BYTES: u64 = 128 << 20;
 /// Bytes of keys and values that are measured with, and the longest context: beyond it attention grows in proportion.
-const MEASURED_CACHE: usize = 1 << 30;
-const MEASURED_CONTEXT: usize = 1 << 14;
+const MEASURED_CACHE: usize = 1 << 28;
+const MEASURED_CONTEXT: usize = 1 << 12;
 /// Times that a step is measured at least, and the seconds that are taken for it if it is a short one; the median counts.
 const ROUNDS: usize = 3;
 const SECONDS: f64 = 0.3;
@@ -75,11 +75,13 @@ impl Machine {
         // A prompt's rows see half of it on average, and its last one alone asks for logits.
         let chunk = excerpt.layers(rows, 1, (context + rows) / 2);
         let chunks = context as f64 / rows as f64;
+        // Without a context to attend to, what is left is the weights.
+        let (bare_row, bare_chunk) = (excerpt.layers(1, 1, 1), excerpt.layers(rows, 1, rows));
         Ok(Self {
             threads: compute.team().threads(),
             layers: some.len(),
-            bytes_per_s: bytes / one,
-            multiply_adds_per_s: values * rows as f64 / chunk,
+            bytes_per_s: bytes / bare_row,
+            multiply_adds_per_s: values * rows as f64 / bare_chunk,
             forecast: Forecast {
                 prefill: context as f64 / (chunk * of_values * chunks + one_head),
                 decode: 1.0 / (one * of_bytes + one_head),
@@ -116,8 +118,8 @@ struct Excerpt<'a> {
     lm: Box<dyn CausalLm>,
     compute: &'a Compute,
     workspace: Arc<Workspace>,
-    /// Tokens that the cache holds of a sequence.
-    room: usize,
+    /// Of the cache, shared by all sequences of a step.
+    blocks: usize,
 }
 
 impl<'a> Excerpt<'a> {
@@ -130,20 +132,25 @@ impl<'a> Excerpt<'a> {
     ) -> Result<Self, LoadError> {
         let device = Device::Cpu.open()?;
         let lm = arch::load_layers(file, layers, &device)?;
-        let longest = MEASURED_CACHE / lm.kv_shape().block_bytes() / sequences * BLOCK_TOKENS;
-        let room = context.min(MEASURED_CONTEXT).min(longest).max(CHUNK.min(context)).next_multiple_of(BLOCK_TOKENS);
-        let blocks = room / BLOCK_TOKENS * sequences;
+        let wanted = context.min(MEASURED_CONTEXT).div_ceil(BLOCK_TOKENS) * sequences;
+        let least = sequences.max(CHUNK / BLOCK_TOKENS);
+        let blocks = wanted.min(MEASURED_CACHE / lm.kv_shape().block_bytes()).max(least);
         let workspace = Workspace::new(compute.team().clone(), &device, lm.kv_shape(), blocks);
-        let excerpt = Self { lm, compute, workspace: Arc::new(workspace.map_err(LoadError::Cache)?), room };
+        let excerpt = Self { lm, compute, workspace: Arc::new(workspace.map_err(LoadError::Cache)?), blocks };
         // Blocks that nothing was written to take no memory, and reading them no time.
-        excerpt.run(BLOCK_TOKENS.min(context), 1, BLOCK_TOKENS.min(context), 0);
+        excerpt.run(BLOCK_TOKENS, 1, BLOCK_TOKENS, 0);
         (1..blocks).for_each(|block| excerpt.workspace.copy_block(0, block));
         Ok(excerpt)
     }
 
+    /// Tokens of each of so many sequences that the cache holds.
+    fn room(&self, sequences: usize) -> usize {
+        (self.blocks / sequences * BLOCK_TOKENS).min(MEASURED_CONTEXT)
+    }
+
     /// Seconds that the last `rows` of sequences of `context` tokens take in the layers.
     fn layers(&self, rows: usize, sequences: usize, context: usize) -> f64 {
-        let measured = context.min(self.room);
+        let measured = context.min(self.room(sequences));
         let layers = self.seconds(rows, sequences, measured, 0);
         let half = (measured / 2).max(rows / sequences);
         if context == measured || half == measured {
@@ -155,7 +162,7 @@ impl<'a> Excerpt<'a> {
 
     /// Seconds that the output head takes for `rows`.
     fn head(&self, rows: usize, context: usize) -> f64 {
-        let seconds = |outputs| self.seconds(rows, rows, context.min(self.room), outputs);
+        let seconds = |outputs| self.seconds(rows, rows, context.min(self.room(rows)), outputs);
         (seconds(rows) - seconds(0)).max(0.0)
     }
 
@@ -174,7 +181,7 @@ impl<'a> Excerpt<'a> {
 
     /// The last `rows` over all `sequences` of `context` tokens each, and logits of the last of `outputs` sequences.
     fn run(&self, rows: usize, sequences: usize, context: usize, outputs: usize) {
-        let (each, blocks) = (rows / sequences, self.room / BLOCK_TOKENS);
+        let (each, blocks) = (rows / sequences, self.blocks / sequences);
         let positions = context - each..context;
         let batch = Batch {
             rows: (0..sequences)
