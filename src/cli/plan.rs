@@ -13,7 +13,7 @@ use synod_models::{
 };
 
 use super::{Context, models::open};
-use crate::exit::Failure;
+use crate::exit::{ExitCode, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -112,16 +112,19 @@ fn make(plan: &Plan, store: &Store, context: &Context) -> Result<(), Failure> {
         (None, name) => open::file(store, name.as_deref().unwrap_or_default(), context)?,
     };
     let footprint = Footprint::of(&file).map_err(open::unusable)?;
-    let planned = planned(plan, &file, &footprint)?;
+    let planned = planned(plan, &file, &footprint, context)?;
     if plan.json { context.output.json(&planned) } else { context.output.text(&planned.to_string()) }
 }
 
-fn planned(plan: &Plan, file: &GgufFile, footprint: &Footprint) -> Result<Planned, Failure> {
+fn planned(plan: &Plan, file: &GgufFile, footprint: &Footprint, context: &Context) -> Result<Planned, Failure> {
     let (length, sequences) = (plan.context as usize, plan.sequences as usize);
     let memory = footprint.memory(length, sequences);
     let room = plan.memory.unwrap_or_else(available);
     let compute = Compute::new(plan.threads);
-    let machine = Machine::measure(file, &compute, footprint, length, sequences).map_err(open::unusable)?;
+    let measured = Machine::measure(file, &compute, footprint, length, sequences, context.interrupt.token());
+    let Some(machine) = measured.map_err(open::unusable)? else {
+        return Err(Failure::new(ExitCode::Interrupted, "interrupted while measuring"));
+    };
     let Forecast { prefill, decode, batched_decode } = machine.forecast;
     let Memory { weights, cache, activations, overhead } = memory;
     Ok(Planned {

@@ -12,7 +12,8 @@ use crate::{
     arch::{self, CausalLm},
     engine::{Compute, Device, LoadError, STEP_ROWS as CHUNK},
     gguf::GgufFile,
-    nn::{Step, Workspace},
+    nn::{Step, Wanted, Workspace},
+    store::CancelToken,
 };
 
 /// Bytes of the layers that are measured: more than caches hold, as a model is.
@@ -52,7 +53,7 @@ pub struct Forecast {
 
 impl Machine {
     /// Loads as many of the model's layers as caches cannot hold, and measures for some seconds their steps for `sequences`
-    /// that are `context` tokens long.
+    /// that are `context` tokens long; none once `cancel` was cancelled.
     ///
     /// # Errors
     /// When the model cannot be loaded, or there is no memory for it.
@@ -62,10 +63,11 @@ impl Machine {
         model: &Footprint,
         context: usize,
         sequences: usize,
-    ) -> Result<Self, LoadError> {
+        cancel: &CancelToken,
+    ) -> Result<Option<Self>, LoadError> {
         let some = measured_layers(model);
         let all: Vec<usize> = (0..model.config.layers).collect();
-        let excerpt = Excerpt::load(file, compute, &some, context, sequences)?;
+        let excerpt = Excerpt::load(file, compute, &some, (context, sequences), cancel)?;
         let (bytes, values) = (bytes(model, &some), values(model, &some));
         // One row is bound by the bytes that it reads, a chunk by its multiply-adds.
         let (of_bytes, of_values) = (self::bytes(model, &all) / bytes, self::values(model, &all) / values);
@@ -77,7 +79,10 @@ impl Machine {
         let chunks = context as f64 / rows as f64;
         // Without a context to attend to, what is left is the weights.
         let (bare_row, bare_chunk) = (excerpt.layers(1, 1, 1), excerpt.layers(rows, 1, rows));
-        Ok(Self {
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
             threads: compute.team().threads(),
             layers: some.len(),
             bytes_per_s: bytes / bare_row,
@@ -87,7 +92,7 @@ impl Machine {
                 decode: 1.0 / (one * of_bytes + one_head),
                 batched_decode: sequences as f64 / (each * of_bytes + each_head),
             },
-        })
+        }))
     }
 }
 
@@ -120,6 +125,8 @@ struct Excerpt<'a> {
     workspace: Arc<Workspace>,
     /// Of the cache, shared by all sequences of a step.
     blocks: usize,
+    /// Ends steps between layers, and what is measured with the first.
+    cancel: &'a CancelToken,
 }
 
 impl<'a> Excerpt<'a> {
@@ -127,8 +134,8 @@ impl<'a> Excerpt<'a> {
         file: &GgufFile,
         compute: &'a Compute,
         layers: &[usize],
-        context: usize,
-        sequences: usize,
+        (context, sequences): (usize, usize),
+        cancel: &'a CancelToken,
     ) -> Result<Self, LoadError> {
         let device = Device::Cpu.open()?;
         let lm = arch::load_layers(file, layers, &device)?;
@@ -136,7 +143,7 @@ impl<'a> Excerpt<'a> {
         let least = sequences.max(CHUNK / BLOCK_TOKENS);
         let blocks = wanted.min(MEASURED_CACHE / lm.kv_shape().block_bytes()).max(least);
         let workspace = Workspace::new(compute.team().clone(), &device, lm.kv_shape(), blocks);
-        let excerpt = Self { lm, compute, workspace: Arc::new(workspace.map_err(LoadError::Cache)?), blocks };
+        let excerpt = Self { lm, compute, workspace: Arc::new(workspace.map_err(LoadError::Cache)?), blocks, cancel };
         // Blocks that nothing was written to take no memory, and reading them no time.
         excerpt.run(BLOCK_TOKENS, 1, BLOCK_TOKENS, 0);
         (1..blocks).for_each(|block| excerpt.workspace.copy_block(0, block));
@@ -170,10 +177,14 @@ impl<'a> Excerpt<'a> {
         let _turn = self.compute.turn();
         self.run(rows, sequences, context, outputs);
         let (begun, mut rounds) = (Instant::now(), Vec::new());
-        while rounds.len() < ROUNDS || begun.elapsed().as_secs_f64() < SECONDS {
+        loop {
             let started = Instant::now();
             self.run(rows, sequences, context, outputs);
             rounds.push(started.elapsed().as_secs_f64());
+            let is_enough = rounds.len() >= ROUNDS && begun.elapsed().as_secs_f64() >= SECONDS;
+            if is_enough || self.cancel.is_cancelled() {
+                break;
+            }
         }
         rounds.sort_by(f64::total_cmp);
         rounds[rounds.len() / 2]
@@ -194,7 +205,9 @@ impl<'a> Excerpt<'a> {
         let outputs = (0..outputs).map(|nth| (nth + 1) * each - 1).collect();
         let vocabulary = self.lm.config().vocabulary;
         let tokens: Vec<u32> = (0..rows).map(|row| (row * 61 % vocabulary) as u32).collect();
-        let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace);
+        let cancel = self.cancel.clone();
+        let wanted = Wanted::new(move || !cancel.is_cancelled());
+        let step = Step::new(batch, outputs, self.lm.ropes(), &self.workspace).as_long_as(wanted);
         black_box(self.lm.forward(&tokens, &step));
     }
 }
