@@ -1,6 +1,8 @@
 //! A cluster on this machine: nodes as child processes, watched and started again, and an aggregator in this process.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ pub(crate) struct NodeSpec {
     pub(crate) device: Device,
     /// Where it serves metrics and health over HTTP, if it does.
     pub(crate) metrics: Option<SocketAddr>,
+    /// The file of `--config`: what it says of models and of APIs holds for the node, too.
+    pub(crate) config_file: Option<PathBuf>,
 }
 
 /// A node's process. Its standard input is kept apart: waiting for a child closes its input, which would end it.
@@ -141,6 +145,7 @@ async fn start(spec: &NodeSpec, insecure: bool) -> Result<(Process, SocketAddr),
         .args(["--device", spec.device.name()])
         .args(spec.metrics.map(|metrics| format!("--metrics-listen={metrics}")))
         .args(insecure.then_some("--insecure"))
+        .args(spec.config_file.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]))
         .envs(crate::telemetry::environment())
         .stdin(Stdio::piped()) // closes with this process, however it ends
         .stdout(Stdio::piped())

@@ -143,3 +143,41 @@ fn members_of_a_mixture_propose_calls_and_carry_nothing_out() {
         assert_eq!(tokenised["ids"], stretch["tokens"], "{call}");
     }
 }
+
+#[test]
+fn one_member_of_a_mixture_calls_and_the_answer_knows_what_came_back() {
+    let notes = Notes::start();
+    let desk = Desk::new("");
+    desk.json(&["apis", "add", &notes.description, "--name", "notes", "--json"]);
+    let topology = format!(
+        "[[topologies.acting.stages]]\nkind = 'propose'\n\
+         members = [{{ model = '{MODEL}', apis = ['notes'], samples = 2 }}]\n\
+         [[topologies.acting.stages]]\nkind = 'act'\nmember = {{ model = '{MODEL}', apis = ['notes'] }}\n\
+         [[topologies.acting.stages]]\nkind = 'synthesize'\nmember = {{ model = '{MODEL}', max_tokens = 32 }}\n"
+    );
+    let ask = |apis: &str| {
+        let config = desk.0.path().join("acting.toml");
+        fs::write(&config, format!("[apis]\nnetworks = ['{}']\n{apis}\n{topology}", notes.server())).unwrap();
+        let request = "Write down a new note with the text \"the milk is out\"";
+        // Nodes that `ask` starts read the same file.
+        desk.json(&["ask", "--config", config.to_str().unwrap(), "--topology", "acting", "--json", request])
+    };
+    let decision = |asked: &Value| asked["stages"][1]["decision"].as_str().unwrap().to_owned();
+
+    let refused = ask("");
+    assert!(decision(&refused).contains("carries out no calls for others"), "{refused}");
+    assert_eq!(refused["degraded"], true, "{refused}");
+    // Creating a note asks for consent, and there is nobody.
+    let denied = ask("serve = true");
+    assert!(decision(&denied).contains("is not called without consent"), "{denied}");
+    let made = ask("serve = true\nreversible = 'auto'");
+    assert_eq!(made["degraded"], false, "{made}");
+    assert!(decision(&made).starts_with("3 of 3 for ") && decision(&made).ends_with(": 201 Created"), "{made}");
+    let draft = made["stages"][1]["members"][0]["text"].as_str().unwrap();
+    assert!(draft.contains("This call was made: ") && draft.contains("the milk is out"), "{draft}");
+    let journal = desk.json(&["apis", "journal", "--json"]);
+    assert_eq!(journal["calls"].as_array().unwrap().len(), 1, "{journal}");
+
+    let again = desk.run(&["runs", "replay", "last", "--config", "acting.toml"]);
+    assert_eq!(again.status.code(), Some(2), "{}", String::from_utf8_lossy(&again.stderr));
+}

@@ -1,4 +1,5 @@
-//! `CallApi`: a request in words to a call, with the catalogues as they are at this moment.
+//! `CallApi`: a request in words to a call, with the catalogues as they are at this moment; made, where that is asked for
+//! and allowed.
 
 use std::sync::Arc;
 
@@ -6,9 +7,14 @@ use synod_proto::v1;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    act,
     apis::{
-        Library, Retriever,
-        calling::{Answered, CallError, CallOptions, Choice, Decision, Exchange, Retrieval, answer, document, render},
+        Api, Call, Library, Retriever,
+        calling::{
+            Advice, Answered, CallError, CallOptions, Choice, Counted, Decision, Exchange, Retrieval, answer, counted,
+            document, render,
+        },
+        execute::Executor,
     },
     host::{Host, wire},
     queue::RequestQueue,
@@ -23,20 +29,24 @@ const MAX_QUEUED: usize = 64;
 const DEFAULT_TOP_K: usize = 5;
 const MAX_TOP_K: usize = 64;
 const MAX_CALLS: usize = 16;
+/// The most pieces of advice: a stage has at most as many seats.
+const MAX_ADVICE: usize = 64;
 
 /// Makes calls from a library. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
     library: Option<Arc<Library>>,
+    /// None where this node carries nothing out for others.
+    executor: Option<Arc<Executor>>,
     queue: RequestQueue,
 }
 
 impl Calls {
-    pub(crate) fn new(library: Option<Arc<Library>>) -> Self {
-        Self { library, queue: RequestQueue::new(MAX_RUNNING, MAX_QUEUED) }
+    pub(crate) fn new(library: Option<Arc<Library>>, executor: Option<Arc<Executor>>) -> Self {
+        Self { library, executor, queue: RequestQueue::new(MAX_RUNNING, MAX_QUEUED) }
     }
 
-    /// Waits for a turn and calls on a thread of its own.
+    /// Waits for a turn, writes a call on a thread of its own, and makes it where it is to be made.
     pub(crate) async fn run(
         &self,
         host: &Host,
@@ -51,6 +61,8 @@ impl Calls {
             catalogues: request.catalogues.clone(),
         };
         let max_calls = bounded("max_calls", request.max_calls, 1, MAX_CALLS)?;
+        let executor = if request.execute { Some(self.executor.clone().ok_or(NodeError::NotExecuted)?) } else { None };
+        let advice = advice(&request.advice)?;
         let engine = host.engine(&request.model)?.clone();
         let order = order(request, limits)?;
         let record = order.record.then(|| host.record(&order.model, &order.options)).transpose()?;
@@ -68,10 +80,36 @@ impl Calls {
             };
             let answered = answer(&library, &retrieval, &engine, &order.messages, &options)?;
             drop(turn);
-            Ok(response(answered, record.as_ref()))
+            let counted = counted(&library, &retrieval.catalogues, answered, advice)?;
+            Ok::<_, NodeError>((counted, record))
         });
-        work.await.map_err(|_| NodeError::TaskFailed("it wrote a call"))?
+        let (counted, record) = work.await.map_err(|_| NodeError::TaskFailed("it wrote a call"))??;
+        let mut outcomes = Vec::new();
+        if let (Some(executor), Decision::Calls(calls)) = (executor, &counted.answered.outcome.decision) {
+            for call in calls {
+                let Some(api) = named(&counted.apis, call) else { continue };
+                outcomes.push(act::carry_out(&executor, Arc::clone(api), call.clone()).await?);
+            }
+        }
+        Ok(response(counted, outcomes, record.as_ref()))
     }
+}
+
+/// What others would call. Arguments that are no object are no advice.
+fn advice(advised: &[v1::AdvisedCall]) -> Result<Vec<Advice>, NodeError> {
+    if advised.len() > MAX_ADVICE {
+        let reason = format!("{} pieces are too many: send at most {MAX_ADVICE}", advised.len());
+        return Err(NodeError::invalid("advice", reason));
+    }
+    let read = |v1::AdvisedCall { api, arguments_json, confidence }: &v1::AdvisedCall| {
+        let arguments = serde_json::from_str(arguments_json).ok()?;
+        Some(Advice { call: Call { api: api.clone(), arguments }, confidence: *confidence })
+    };
+    Ok(advised.iter().filter_map(read).collect())
+}
+
+fn named<'a>(apis: &'a [Arc<Api>], call: &Call) -> Option<&'a Arc<Api>> {
+    apis.iter().find(|api| api.name == call.api)
 }
 
 /// The request as one to write, which has the same bounds; greedy where it does not say.
@@ -90,15 +128,14 @@ fn bounded(field: &'static str, asked: u32, default: usize, most: usize) -> Resu
     }
 }
 
-fn response(answered: Answered, record: Option<&v1::PromptRecord>) -> v1::CallApiResponse {
-    let Answered { retrieved, outcome, ms } = answered;
+fn response(counted: Counted, outcomes: Vec<v1::ApiOutcome>, record: Option<&v1::PromptRecord>) -> v1::CallApiResponse {
+    let Counted { answered: Answered { retrieved, outcome, ms }, apis, votes, voters } = counted;
     let (mut calls, mut missing) = (Vec::new(), None);
     match outcome.decision {
         Decision::Calls(all) => {
             for call in all {
-                let hit = retrieved.iter().find(|hit| hit.api.name == call.api);
-                let (rendered, document) =
-                    hit.map(|hit| (render(&call, &hit.api), document(&hit.api))).unwrap_or_default();
+                let api = named(&apis, &call);
+                let (rendered, document) = api.map(|api| (render(&call, api), document(api))).unwrap_or_default();
                 let arguments_json = serde_json::Value::Object(call.arguments).to_string();
                 calls.push(v1::ApiCall { api: call.api, arguments_json, rendered, document });
             }
@@ -119,6 +156,9 @@ fn response(answered: Answered, record: Option<&v1::PromptRecord>) -> v1::CallAp
         }),
         ms,
         exchanges: record.map(|record| exchanges(outcome.exchanges, record)).unwrap_or_default(),
+        outcomes,
+        votes: wire(votes),
+        voters: wire(voters),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`Host`] loads the models, [`serve`] answers for them until it is told to stop.
 
+mod act;
 pub mod apis;
 mod call;
 mod drain;

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use synod_proto::v1;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    apis::{Hit, Indexed, Library, Retriever},
+    apis::{
+        Hit, Indexed, Library, Retriever,
+        calling::{rerank, width},
+    },
+    host::Host,
     queue::RequestQueue,
     service::ServiceLimits,
     status::NodeError,
@@ -32,16 +37,26 @@ impl Search {
     /// Waits for a turn and searches on a thread of its own.
     pub(crate) async fn run(
         &self,
+        host: &Host,
         request: v1::SearchApisRequest,
         limits: &ServiceLimits,
     ) -> Result<v1::SearchApisResponse, NodeError> {
         let library =
             self.library.clone().ok_or_else(|| NodeError::invalid("catalogue", "this node has no catalogues"))?;
         let (k, retriever) = (check(&request, limits)?, retriever(request.retriever()));
+        let judge =
+            if request.rerank_model.is_empty() { None } else { Some(host.engine(&request.rerank_model)?.clone()) };
         let turn = self.queue.turn().await?;
+        let abandoned = CancellationToken::new();
+        let _until_answered = abandoned.clone().drop_guard();
         let work = tokio::task::spawn_blocking(move || {
             let indexed = library.get(&request.catalogue)?;
-            let hits = indexed.search(&request.query, k, retriever)?;
+            let found = if judge.is_some() { width(k) } else { k };
+            let mut hits = indexed.search(&request.query, found, retriever)?;
+            if let Some(engine) = judge {
+                hits = rerank(&engine, &request.query, hits, &abandoned)?;
+                hits.truncate(k);
+            }
             drop(turn);
             Ok(response(&indexed, &hits))
         });

@@ -18,7 +18,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use uuid::Uuid;
 
 use crate::{
-    apis::Library,
+    apis::{Library, execute::Executor},
     drain::Drain,
     host::Host,
     monitor::Monitor,
@@ -52,6 +52,8 @@ pub struct ServeOptions {
     pub leaving: CancellationToken,
     /// The APIs that callers may search; none where the node has no library.
     pub apis: Option<Arc<Library>>,
+    /// What carries out calls for callers who want that; none where only calls are written.
+    pub executor: Option<Arc<Executor>>,
     /// Who watches it.
     pub monitor: Arc<Monitor>,
 }
@@ -70,6 +72,7 @@ impl ServeOptions {
             limits: ServiceLimits::recommended(),
             leaving: CancellationToken::new(),
             apis: None,
+            executor: None,
             monitor: Arc::default(),
         }
     }
@@ -187,7 +190,8 @@ fn router(
     let failed = |error| ServeError::Reflection(Box::new(error));
     let health = tonic_health::server::HealthService::from_health_reporter(health.clone());
     let (node_id, monitor) = (options.node_id.clone(), Arc::clone(&options.monitor));
-    let node = NodeService::new(host, node_id, options.limits, drain.clone(), options.apis.clone(), monitor);
+    let apis = (options.apis.clone(), options.executor.clone());
+    let node = NodeService::new(host, node_id, options.limits, drain.clone(), apis, monitor);
     let node = NodeServiceServer::new(node)
         .max_decoding_message_size(options.max_message_bytes)
         .max_encoding_message_size(options.max_message_bytes);

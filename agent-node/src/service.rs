@@ -14,7 +14,7 @@ use synod_telemetry::{
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    apis::Library,
+    apis::{Library, execute::Executor},
     call::Calls,
     drain::Drain,
     embed, generate,
@@ -72,10 +72,10 @@ impl NodeService {
         node_id: String,
         limits: ServiceLimits,
         drain: Drain,
-        library: Option<Arc<Library>>,
+        (library, executor): (Option<Arc<Library>>, Option<Arc<Executor>>),
         monitor: Arc<Monitor>,
     ) -> Self {
-        let (search, calls) = (Search::new(library.clone()), Calls::new(library));
+        let (search, calls) = (Search::new(library.clone()), Calls::new(library, executor));
         Self { host, node_id, limits, drain, search, calls, monitor }
     }
 }
@@ -114,7 +114,8 @@ impl node_service_server::NodeService for NodeService {
     async fn search_apis(&self, request: Request<SearchApisRequest>) -> Result<Response<SearchApisResponse>, Status> {
         let running = self.drain.admit()?;
         let deadline = Deadline::of(request.metadata(), self.limits.max_deadline);
-        let found = deadline.bound("it searched for APIs", self.search.run(request.into_inner(), &self.limits));
+        let found =
+            deadline.bound("it searched for APIs", self.search.run(&self.host, request.into_inner(), &self.limits));
         Ok(Response::new(running.bound(found).await?))
     }
 

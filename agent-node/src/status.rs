@@ -51,6 +51,8 @@ pub(crate) enum NodeError {
     /// What the model wrote is no call, or there is nothing to call.
     #[error(transparent)]
     Call(CallError),
+    #[error("this node carries out no calls for others: `serve = true` in [apis] of its configuration lets it")]
+    NotExecuted,
     #[error("a task of this node ended unexpectedly while {0}")]
     TaskFailed(&'static str),
 }
@@ -82,7 +84,7 @@ impl NodeError {
             Self::Request(status) => status.code(),
             Self::Library(LibraryError::Unknown { .. }) => Code::NotFound,
             Self::Library(LibraryError::Name { .. }) => Code::InvalidArgument,
-            Self::Call(CallError::NoCatalogue) => Code::FailedPrecondition,
+            Self::Call(CallError::NoCatalogue) | Self::NotExecuted => Code::FailedPrecondition,
             Self::Embed(EmbedError::Abandoned) | Self::Call(CallError::Abandoned) => Code::Cancelled,
             Self::Call(_) => Code::Aborted,
             Self::Search(SearchError::NoEmbedder { .. }) => Code::FailedPrecondition,
@@ -115,6 +117,7 @@ impl NodeError {
             Self::Library(LibraryError::Name { .. }) => "INVALID_REQUEST",
             Self::Library(_) => "CATALOGUE_UNREADABLE",
             Self::Call(CallError::NoCatalogue) => "NO_CATALOGUE",
+            Self::NotExecuted => "NOT_EXECUTED",
             Self::Embed(EmbedError::Abandoned) | Self::Call(CallError::Abandoned) => "ABANDONED",
             Self::Call(_) => "NO_CALL",
             Self::Search(SearchError::NoEmbedder { .. }) => "NO_EMBEDDER",

@@ -89,6 +89,8 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
     let _watched = watched(&config, &monitor, &context).await?;
     let (working, models) = (context.clone(), node.model.clone());
     let library = apis::library(&store, &context);
+    let executor = if config.apis.serve { Some(apis::executor(&config, &store, false)?) } else { None };
+    let executor = executor.map(Arc::new);
     let limits = ModelLimits {
         threads: node.threads,
         engine: EngineOptions {
@@ -125,7 +127,7 @@ pub(super) async fn run(node: Node, context: Context) -> Result<(), Failure> {
             context.interrupt.wait().await;
         }
     };
-    let options = ServeOptions { apis: Some(Arc::new(library)), monitor, ..ServeOptions::recommended() };
+    let options = ServeOptions { apis: Some(Arc::new(library)), executor, monitor, ..ServeOptions::recommended() };
     let registered = registered(&config, announced, &options);
     let serving = async {
         let served = match tls {

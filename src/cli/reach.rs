@@ -39,7 +39,7 @@ pub(super) async fn connect(
     let topology = topology.map_err(|wrong| Failure::new(ExitCode::Usage, wrong.to_string()))?;
     let models = topology.models();
     // Ports of the moment: the call disturbs nobody, and nobody disturbs it.
-    let specs: Vec<_> = up::nodes(&config, models.into_iter())
+    let specs: Vec<_> = up::nodes(&config, models.into_iter(), context)
         .into_iter()
         .map(|spec| NodeSpec { listen: (Ipv4Addr::LOCALHOST, 0).into(), metrics: None, ..spec })
         .collect();

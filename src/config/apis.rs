@@ -40,6 +40,8 @@ pub(crate) struct ApisShape {
     request_bytes: Option<i64>,
     /// Redirects that are followed.
     redirects: Option<i64>,
+    /// Whether nodes carry out calls for others.
+    serve: bool,
     /// What lets calls in.
     credentials: BTreeMap<String, CredentialShape>,
 }
@@ -69,6 +71,8 @@ pub(crate) struct Apis {
     guard: Guard,
     limits: Limits,
     credentials: BTreeMap<String, Credential>,
+    /// Whether a node carries out the calls that others on the network ask it for.
+    pub(crate) serve: bool,
 }
 
 impl Apis {
@@ -114,7 +118,8 @@ impl Checker<'_> {
             let credential = self.credential(&KeyPath::of(["apis", "credentials", &name]), shape);
             credentials.extend(credential.map(|credential| (name, credential)));
         }
-        Apis { policy, guard: Guard { hosts, networks, lookup: Arc::new(SystemLookup) }, limits, credentials }
+        let guard = Guard { hosts, networks, lookup: Arc::new(SystemLookup) };
+        Apis { policy, guard, limits, credentials, serve: shape.serve }
     }
 
     fn rule(&mut self, key: &KeyPath, text: Option<String>, default: Rule) -> Rule {

@@ -39,7 +39,7 @@ async fn a_node_reads_a_servers_own_description_and_finds_its_methods() {
     assert!(change.skipped.iter().any(|skipped| skipped.place.ends_with("Generate")), "{:?}", change.skipped);
     let search = |query: &str, retriever: Retriever| {
         let (catalogue, query) = ("node".to_owned(), query.to_owned());
-        let request = SearchApisRequest { catalogue, query, k: 1, retriever: retriever.into() };
+        let request = SearchApisRequest { catalogue, query, k: 1, retriever: retriever.into(), ..Default::default() };
         let mut client = node.client();
         async move { client.search_apis(request).await.map(tonic::Response::into_inner) }
     };

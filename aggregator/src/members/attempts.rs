@@ -10,7 +10,7 @@ use synod_telemetry::spans;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
-use super::{Call, Cut, Nodes, Picked, TokenLogprob, Usage, Wanted, hedge};
+use super::{Advised, Call, Cut, Nodes, Picked, TokenLogprob, Usage, Wanted, hedge};
 use crate::{
     error::{Error, ErrorCode, Retry},
     stages::FinishReason,
@@ -68,6 +68,8 @@ pub(crate) struct Answered {
     /// From the first call to the first text.
     pub(crate) first_token: Duration,
     pub(crate) total: Duration,
+    /// Calls of APIs that it proposes.
+    pub(crate) calls: Vec<Advised>,
 }
 
 /// A seat that is lost.

@@ -36,7 +36,7 @@ pub(crate) use load::{Announced, Load};
 pub use load::{Lease, Standing};
 pub use parts::Parts;
 pub(crate) use proposed::proposed;
-pub use proposed::{ApiRequest, Exchange, Proposed};
+pub use proposed::{Advised, ApiRequest, Exchange, Made, Proposed};
 pub use wanted::Wanted;
 
 use crate::{

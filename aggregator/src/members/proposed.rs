@@ -1,4 +1,5 @@
-//! Calls of documented APIs that members propose. A node makes them out of its catalogues; nobody carries them out.
+//! Calls of documented APIs. A node writes them out of its catalogues for members who propose them; for the one who acts it
+//! carries one out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,13 +34,43 @@ pub struct ApiRequest {
     pub deadline: Instant,
     /// Whether the node is to tell what the model was asked on the way.
     pub record: bool,
+    /// What others would call: votes beside the model's own choice.
+    pub advice: Vec<Advised>,
+    /// Whether the node is to carry the call out. Such a request is made once: whether a lost one called, nobody knows.
+    pub execute: bool,
+}
+
+/// A call that a member would make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Advised {
+    /// The API's name in its catalogue.
+    pub api: String,
+    /// A JSON object.
+    pub arguments_json: String,
+    /// How sure the member was, from 0 to 1.
+    pub confidence: f64,
+}
+
+/// A call that was to be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// As its document writes calls.
+    pub rendered: String,
+    /// The server's status and whatever it said, or why there is nothing.
+    pub said: Result<(String, String), String>,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposed {
-    /// The calls with their documents, or what is missing for one; none if no API fits.
+    /// The calls with their documents or with what came of them, or what is missing for one; none if no API fits.
     pub text: Option<String>,
+    /// The calls.
+    pub calls: Vec<Advised>,
+    /// What came of each, where they were to be carried out.
+    pub made: Vec<Made>,
+    /// How many would do exactly this, and of how many.
+    pub votes: (u32, u32),
     /// What it cost.
     pub usage: Usage,
     /// The probability of the choice, from 0 to 1.

@@ -1,13 +1,39 @@
-//! A seat that proposes a call of a documented API as its draft.
+//! Seats that call documented APIs: those that propose a call as their draft, and what nodes are asked for them.
 
 use tokio::time::Instant;
 
-use super::{context::Context, watcher::Watcher};
+use super::{context::Context, events::At, watcher::Watcher};
 use crate::{
     members::{Answered, ApiRequest, Lost, Proposed, Usage, Watch, proposed},
     stages::FinishReason,
     topology::Member,
 };
+
+/// What a member does with the call that it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It is a draft like any other.
+    Proposer,
+    /// It is a vote on what another member does.
+    Adviser,
+    /// It is made, unless the advisers outvote it.
+    Actor,
+}
+
+impl Part {
+    /// What the member is told of it.
+    fn told(self) -> Option<&'static str> {
+        match self {
+            Self::Proposer => None,
+            Self::Adviser => {
+                Some("You advise: your call is counted with those of others, and another member makes it, once.")
+            }
+            Self::Actor => {
+                Some("You make the call for all: your choice is counted with those of advisers, and made once.")
+            }
+        }
+    }
+}
 
 /// What came of looking for an API.
 pub(super) enum Found {
@@ -24,22 +50,21 @@ pub(super) async fn find(
     watcher: &Watcher<'_>,
     deadline: Instant,
 ) -> Result<Found, Lost> {
-    let system = |(role, _): &(String, String)| role != "system";
-    let request = ApiRequest {
-        model: member.author.name().to_owned(),
-        messages: context.material.conversation.messages().into_iter().filter(system).collect(),
-        catalogues: member.apis.clone(),
-        run_id: context.log.run_id().to_owned(),
-        at: watcher.at,
-        deadline,
-        record: false,
-    };
-    let Proposed { text, usage, confidence, took, .. } =
-        proposed(context.nodes, &request, &context.policy, watcher).await?;
-    let Some(text) = text else { return Ok(Found::Nothing(usage)) };
+    let part = if context.acts { Part::Adviser } else { Part::Proposer };
+    let request = request(context, member, watcher.at, deadline, part);
+    let mut proposed = proposed(context.nodes, &request, &context.policy, watcher).await?;
+    match proposed.text.take() {
+        Some(text) => Ok(Found::Api(written(text, proposed, watcher))),
+        None => Ok(Found::Nothing(proposed.usage)),
+    }
+}
+
+/// What a node did for a seat, as the seat's text: all of it comes at once.
+pub(super) fn written(text: String, proposed: Proposed, watcher: &Watcher<'_>) -> Answered {
+    let Proposed { calls, usage, confidence, took, .. } = proposed;
     watcher.accepted(usage.prompt_tokens, &[]);
     watcher.delta(&text, usage.completion_tokens);
-    Ok(Found::Api(Answered {
+    Answered {
         text,
         finish_reason: FinishReason::Stop,
         usage,
@@ -47,5 +72,23 @@ pub(super) async fn find(
         margin: None,
         first_token: took,
         total: took,
-    }))
+        calls,
+    }
+}
+
+/// What a node is asked for a member: to write a call, and no more than that.
+pub(super) fn request(context: &Context<'_>, member: &Member, at: At, deadline: Instant, part: Part) -> ApiRequest {
+    let system = part.told().map(|text| ("system".to_owned(), text.to_owned()));
+    let turns = context.material.conversation.messages().into_iter().filter(|(role, _)| role != "system");
+    ApiRequest {
+        model: member.author.name().to_owned(),
+        messages: system.into_iter().chain(turns).collect(),
+        catalogues: member.apis.clone(),
+        run_id: context.log.run_id().to_owned(),
+        at,
+        deadline,
+        record: false,
+        advice: Vec::new(),
+        execute: false,
+    }
 }

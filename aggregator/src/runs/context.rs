@@ -28,6 +28,8 @@ pub(super) struct Context<'r> {
     pub(super) policy: Policy,
     /// Alternatives that drafts are weighed against.
     pub(super) top_logprobs: u32,
+    /// Whether one member will call an API, so that others who propose calls advise it.
+    pub(super) acts: bool,
     /// Whether members write to their `max_tokens` whatever they would say (benchmarks).
     pub(super) ignore_end: bool,
     /// What the answer must look like.
@@ -51,9 +53,9 @@ impl Failed {
 impl<'r> Context<'r> {
     /// The same for a part of a run that has only so much of the time left.
     pub(super) fn within(&self, share: Duration) -> Context<'r> {
-        let Self { shared, nodes, log, material, ref policy, top_logprobs, ignore_end, form, deadline } = *self;
+        let Self { shared, nodes, log, material, ref policy, top_logprobs, acts, ignore_end, form, deadline } = *self;
         let deadline = deadline.min(Instant::now() + share);
-        Context { shared, nodes, log, material, policy: policy.clone(), top_logprobs, ignore_end, form, deadline }
+        Context { shared, nodes, log, material, policy: policy.clone(), top_logprobs, acts, ignore_end, form, deadline }
     }
 
     /// How much of the time is left.

@@ -71,6 +71,8 @@ pub enum StageKind {
     Select,
     /// Whether the run goes on.
     Gate,
+    /// A call of an API.
+    Act,
     /// The answer.
     Synthesize,
 }
@@ -157,7 +159,7 @@ pub struct StageFinished {
     pub failed: usize,
     /// How long it took.
     pub took: Duration,
-    /// What a select or gate decided, and why; empty for others.
+    /// What a select, gate or act decided, and why; empty for others.
     pub decision: String,
 }
 

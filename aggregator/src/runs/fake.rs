@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use crate::{
     error::{Error, ErrorCode},
     members::{
-        ApiRequest, Call, Cut, Embedded, EventStream, Exchange, Lease, MemberEvent, Nodes, Picked, Proposed, Usage,
-        Wanted,
+        Advised, ApiRequest, Call, Cut, Embedded, EventStream, Exchange, Lease, Made, MemberEvent, Nodes, Picked,
+        Proposed, Usage, Wanted,
     },
     prompts::Part,
     records::Times,
@@ -45,6 +45,8 @@ pub(crate) enum Act {
     Hang,
     /// Proposes this call of an API, or finds none that fits.
     Propose(Option<&'static str>),
+    /// Calls what most would, and gets this back, or why there is nothing.
+    Call(Result<&'static str, &'static str>),
     /// Writes for ever.
     Babble,
     /// Writes this, then events without text for ever, as fast as they are read.
@@ -62,6 +64,8 @@ pub(crate) struct FakeNodes {
     nodes: Vec<(Arc<str>, Vec<String>)>,
     /// What each node does with each model: in order, the last for ever.
     acts: Mutex<BTreeMap<(String, String), Vec<Act>>>,
+    /// What was asked for a call of an API.
+    pub(crate) api_requests: Mutex<Vec<ApiRequest>>,
     /// Every call made, with its node.
     pub(crate) calls: Mutex<Vec<(String, Call)>>,
     /// Streams that are open now.
@@ -148,8 +152,17 @@ impl Nodes for FakeNodes {
     }
 
     async fn propose(&self, picked: &Picked, request: &ApiRequest) -> Result<Proposed, Error> {
+        self.api_requests.lock().unwrap().push(request.clone());
+        let (mut made, mut votes) = (Vec::new(), (1, 1));
         let text = match self.next_act(picked, &request.model) {
             Act::Propose(text) => text.map(str::to_owned),
+            Act::Call(said) => {
+                assert!(request.execute, "nothing was to be carried out");
+                votes.1 += u32::try_from(request.advice.len()).unwrap();
+                let said = said.map(|said| ("200 OK".to_owned(), said.to_owned())).map_err(str::to_owned);
+                made.push(Made { rendered: "delete_note(id=1)".to_owned(), said });
+                Some(format!("made: {:?}", made[0].said))
+            }
             Act::Refuse(code, why) => return Err(Error::new(code, why)),
             other => panic!("{other:?} proposes no call"),
         };
@@ -165,7 +178,9 @@ impl Nodes for FakeNodes {
         };
         let exchanges = [exchange("whether it fits", ""), exchange("a call", text.as_deref().unwrap_or_default())];
         let exchanges = if request.record { exchanges.to_vec() } else { Vec::new() };
-        Ok(Proposed { text, usage, confidence: 0.5, took: Duration::ZERO, exchanges })
+        let advised = |text: &String| Advised { api: text.clone(), arguments_json: "{}".to_owned(), confidence: 0.5 };
+        let calls = text.iter().map(advised).collect();
+        Ok(Proposed { text, calls, made, votes, usage, confidence: 0.5, took: Duration::ZERO, exchanges })
     }
 
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {
@@ -174,7 +189,7 @@ impl Nodes for FakeNodes {
         let guard = Open::new(&self.open);
         let events = match act {
             Act::Refuse(code, why) => return Err(Error::new(code, why)),
-            Act::Propose(_) => panic!("nobody asked for a call of an API"),
+            Act::Propose(_) | Act::Call(_) => panic!("nobody asked for a call of an API"),
             Act::Hang => stream::pending().boxed(),
             Act::Reply(reply) => spoken(&reply(call), &[]).boxed(),
             Act::Say(pause, text) => stream::once(sleep(pause)).flat_map(move |()| spoken(&text, &[])).boxed(),

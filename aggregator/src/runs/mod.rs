@@ -1,5 +1,6 @@
 //! Runs: what happens in one, as events; the runner that takes a question through a topology; and the record of it.
 
+mod act;
 mod ballots;
 mod calls;
 mod context;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use super::{
+    act,
     context::{Context, Failed},
     events::{Event, RunStarted, StageKind, StagePlan},
     gate::{self, Outcome},
@@ -145,6 +146,7 @@ impl Run {
                         stage += skipped;
                     }
                 },
+                Stage::Act(shape) => drafts = act::run(&in_share(), stage, shape, drafts).instrument(span).await,
                 Stage::Synthesize(shape) => {
                     return synthesize::run(&context, stage, shape, &drafts).instrument(span).await;
                 }
@@ -199,6 +201,7 @@ impl Run {
                 max_bytes: limits.seat_bytes,
             },
             top_logprobs: if self.topology.stages().iter().any(Stage::weighs_margins) { 2 } else { 0 },
+            acts: self.topology.acts(),
             ignore_end: self.ignore_end,
             form: &self.form,
             deadline: self.deadline.checked_sub(limits.hop_margin).unwrap_or(self.deadline),
@@ -243,6 +246,7 @@ impl From<&Stage> for StagePlan {
             Stage::Propose(_) => StageKind::Propose,
             Stage::Select(_) => StageKind::Select,
             Stage::Gate(_) => StageKind::Gate,
+            Stage::Act(_) => StageKind::Act,
             Stage::Synthesize(_) => StageKind::Synthesize,
         };
         Self { kind, models: stage.seats().map(|member| member.author.name().to_owned()).collect() }

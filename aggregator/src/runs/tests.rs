@@ -85,6 +85,16 @@ members = [{ model = "a", apis = ["notes"] }, { model = "b", apis = ["notes"] },
 kind = "select"
 by = "vote"
 answer = "text"
+[topologies.acting]
+[[topologies.acting.stages]]
+kind = "propose"
+members = [{ model = "a", apis = ["notes"] }, { model = "b", apis = ["notes"] }]
+[[topologies.acting.stages]]
+kind = "act"
+member = { model = "c", apis = ["notes"] }
+[[topologies.acting.stages]]
+kind = "synthesize"
+member = { model = "s" }
 [topologies.windows]
 deadline = "60s"
 [[topologies.windows.stages]]

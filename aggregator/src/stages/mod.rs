@@ -14,7 +14,7 @@ mod tests;
 pub(crate) mod usable;
 
 use crate::{
-    members::{Answered, Usage},
+    members::{Advised, Answered, Usage},
     prompts::{Conversation, Message, Part, PromptError, Prompts, Speaker},
     topology::{Measure, Member, Sampling, Sees},
 };
@@ -60,6 +60,8 @@ pub struct Candidate {
     pub margin: Option<f64>,
     /// What it cost.
     pub usage: Usage,
+    /// Calls of APIs that it proposes.
+    pub calls: Vec<Advised>,
 }
 
 /// What a member is given.
@@ -116,6 +118,7 @@ impl Candidate {
             mean_logprob: answered.mean_logprob,
             margin: answered.margin,
             usage: answered.usage,
+            calls: answered.calls.clone(),
         }
     }
 

@@ -10,6 +10,7 @@ impl Topology {
             calls = calls.saturating_add(stage.calls(drafts));
             drafts = match stage {
                 Stage::Propose(propose) => propose.seats(),
+                Stage::Act(_) => 1,
                 Stage::Select(select) => select.keep.min(drafts),
                 Stage::Gate(_) | Stage::Synthesize(_) => drafts,
             };
@@ -38,7 +39,7 @@ impl Stage {
                 let ranked = drafts.min(MAX_RANKED);
                 ranked * ranked.saturating_sub(1)
             }
-            Self::Gate(Gate { when: Condition::Judge(_), .. }) => 1,
+            Self::Gate(Gate { when: Condition::Judge(_), .. }) | Self::Act(_) => 1,
             Self::Select(_) | Self::Gate(_) => 0,
             Self::Synthesize(synthesize) => synthesize.calls(drafts),
         }

@@ -25,8 +25,20 @@ pub(super) struct Read {
     pub(super) seats: usize,
 }
 
-/// Reads one member. With `many` false it is one model and takes exactly one seat.
-pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, many: bool) -> Read {
+/// Where a member sits, which decides what it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Among those who write drafts: a model or a topology, as often as it likes, perhaps with catalogues.
+    Drafts,
+    /// By itself: one model, which answers or judges.
+    Writer,
+    /// By itself: one model, which calls out of its catalogues.
+    Actor,
+}
+
+/// Reads one member.
+pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, place: Place) -> Read {
+    let many = place == Place::Drafts;
     let author = read_author(&mut section, context, many);
     let role = read_role(&mut section, context.roles);
     let system = section.get("system", string);
@@ -36,7 +48,10 @@ pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, many: bool) 
     } else {
         None
     };
-    let apis = if many { read_apis(&mut section) } else { Vec::new() };
+    let apis = if place == Place::Writer { Vec::new() } else { read_apis(&mut section) };
+    if place == Place::Actor && !section.has("apis") {
+        section.wrong_here("\"apis\" is missing: name the catalogues that it may call out of, see `synod apis list`");
+    }
     section.finish();
     let samples = samples.unwrap_or(Samples::ONE);
     let member = author.map(|author| Member { author, role, system, sampling, samples, apis });
@@ -67,7 +82,14 @@ fn read_author(section: &mut Section<'_>, context: &Context<'_>, may_nest: bool)
         section.wrong("model", "a member has a model or a topology, not both");
         section.get("model", string);
     }
-    section.get("topology", |item| (context.topologies)(&string(item)?)).map(Author::Topology)
+    let named = section.get("topology", |item| match (context.topologies)(&string(item)?)? {
+        // In a seat of many, or tried again, it would call as often.
+        acting if acting.acts() => {
+            Err(format!("\"{}\" calls an API, which a run does once: ask for it by itself", acting.name()))
+        }
+        inner => Ok(inner),
+    });
+    named.map(Author::Topology)
 }
 
 pub(super) fn model_name(name: String, known: &Known<'_>) -> Result<String, String> {

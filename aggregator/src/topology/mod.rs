@@ -71,6 +71,8 @@ pub enum Stage {
     Select(Select),
     /// The run ends here, or leaves stages out, if the drafts are good enough.
     Gate(Gate),
+    /// One member calls an API; what comes back is the only draft.
+    Act(Act),
     /// One member writes the answer.
     Synthesize(Synthesize),
 }
@@ -191,6 +193,13 @@ pub enum Otherwise {
     Escalate,
 }
 
+/// One member calls an API, once, on its node. Calls that drafts before it propose are advice: votes beside its own choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Act {
+    /// Who calls. It has catalogues.
+    pub member: Member,
+}
+
 /// One member writes the answer from the drafts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synthesize {
@@ -240,7 +249,8 @@ pub struct Member {
     pub sampling: Sampling,
     /// How many seats it takes.
     pub samples: Samples,
-    /// Catalogues of its node that it proposes calls out of, where one of their APIs fits. Only where drafts are written.
+    /// Catalogues of its node that it calls out of, where one of their APIs fits: proposes calls where drafts are written,
+    /// makes one where it acts.
     pub apis: Vec<String>,
 }
 
@@ -284,6 +294,11 @@ impl Topology {
         &self.stages
     }
 
+    /// Whether a run through it may call an API.
+    pub fn acts(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage, Stage::Act(_)))
+    }
+
     /// What records say of it. Two that have one digest do the same: it is of all that was understood, whatever the text.
     pub(crate) fn recorded(&self) -> TopologyText {
         let meaning = format!("{:?}{:?}{:?}", self.name, self.deadline, self.stages);
@@ -313,6 +328,7 @@ impl Stage {
         match self {
             Self::Propose(stage) => &stage.members,
             Self::Select(Select { by: Choice::Judge(member) | Choice::Pairwise(member), .. })
+            | Self::Act(Act { member })
             | Self::Synthesize(Synthesize { member, .. }) => std::slice::from_ref(member),
             Self::Gate(Gate { when: Condition::Judge(member), .. }) => std::slice::from_ref(&**member),
             Self::Select(_) | Self::Gate(_) => &[],
@@ -339,6 +355,7 @@ impl Stage {
             Self::Propose(_) => "propose",
             Self::Select(_) => "select",
             Self::Gate(_) => "gate",
+            Self::Act(_) => "act",
             Self::Synthesize(_) => "synthesize",
         }
     }

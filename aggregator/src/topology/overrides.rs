@@ -85,7 +85,7 @@ impl Topology {
                         synthesize.member.author = Author::Model(model.clone());
                     }
                 }
-                Stage::Select(_) | Stage::Gate(_) => {}
+                Stage::Select(_) | Stage::Gate(_) | Stage::Act(_) => {}
             }
         }
         Ok(changed)

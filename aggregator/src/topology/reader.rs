@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    MAX_CALLS, MAX_DEPTH, MAX_STAGES, Topologies, Topology,
+    MAX_CALLS, MAX_DEPTH, MAX_STAGES, Stage, Topologies, Topology,
     file::{DEFAULT_DEADLINE, Known},
     members::Context,
     nearest::hint,
@@ -125,6 +125,10 @@ impl<'t, 'c> Reader<'t, 'c> {
 /// ends soon, too.
 fn is_bounded(topology: &Topology, section: &Section<'_>) -> bool {
     let (depth, calls) = (topology.depth(), topology.calls());
+    let acts = topology.stages().iter().filter(|stage| matches!(stage, Stage::Act(_))).count();
+    if acts > 1 {
+        section.wrong_here(format!("{acts} stages act: a run calls once, others advise"));
+    }
     if depth > MAX_DEPTH {
         section.wrong_here(format!("topologies stand {depth} deep in it: at most {MAX_DEPTH} may"));
     }
@@ -133,5 +137,5 @@ fn is_bounded(topology: &Topology, section: &Section<'_>) -> bool {
             "a run would make up to {calls} calls, those of the topologies in it included: at most {MAX_CALLS} are allowed"
         ));
     }
-    depth <= MAX_DEPTH && calls <= MAX_CALLS
+    depth <= MAX_DEPTH && calls <= MAX_CALLS && acts <= 1
 }

@@ -85,6 +85,7 @@ fn terms(stage: &Stage) -> String {
             let otherwise = if gate.otherwise == Otherwise::Escalate { ", else begin anew" } else { "" };
             format!(" ({then} if {when}{otherwise})")
         }
+        Stage::Act(_) => " (once)".to_owned(),
         Stage::Synthesize(synthesize) => {
             let mut terms = Vec::new();
             if synthesize.placement == Placement::System {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    Answer, Choice, Condition, Gate, MAX_SEATS, Measure, Member, Otherwise, Overlap, Placement, Propose, Quorum,
+    Act, Answer, Choice, Condition, Gate, MAX_SEATS, Measure, Member, Otherwise, Overlap, Placement, Propose, Quorum,
     Rounds, Sees, Select, Stage, Synthesize, Then,
-    members::{self, Context, Read},
+    members::{self, Context, Place, Read},
     nearest::hint,
     section::{Section, number, span, string, whole},
 };
 
-const KINDS: [&str; 4] = ["propose", "select", "gate", "synthesize"];
+const KINDS: [&str; 5] = ["propose", "select", "gate", "act", "synthesize"];
 /// How long stragglers get where the file does not say.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// What measures how far drafts lie apart where the file does not say.
@@ -20,7 +20,7 @@ const EMBEDDER: &str = "all-minilm-l6-v2";
 pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, left: usize) -> Option<Stage> {
     let kind = section.require("kind", |item| one_of(item, KINDS))?;
     match (kind, left) {
-        ("propose" | "gate", 0) => section.wrong(
+        ("propose" | "gate" | "act", 0) => section.wrong(
             "kind",
             "the last stage must be \"synthesize\", or \"select\" one draft: nobody would write the answer",
         ),
@@ -33,6 +33,7 @@ pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, left: usize)
         "propose" => propose(section, context).map(Stage::Propose),
         "select" => select(section, context, left == 0).map(Stage::Select),
         "gate" => gate(section, context, left).map(Stage::Gate),
+        "act" => act(section, context).map(Stage::Act),
         _ => synthesize(section, context).map(Stage::Synthesize),
     }
 }
@@ -111,11 +112,22 @@ fn gate(mut section: Section<'_>, context: &Context<'_>, left: usize) -> Option<
     })
 }
 
+fn act(mut section: Section<'_>, context: &Context<'_>) -> Option<Act> {
+    if !section.has("member") {
+        section.wrong_here(
+            "\"member\" is missing: say who calls, such as member = { model = \"…\", apis = [\"CATALOGUE\"] }",
+        );
+    }
+    let member = section.section("member").and_then(|member| members::read(member, context, Place::Actor).member);
+    section.finish();
+    Some(Act { member: member? })
+}
+
 fn member(section: &mut Section<'_>, context: &Context<'_>) -> Option<Member> {
     if !section.has("member") {
         section.wrong_here("\"member\" is missing: say who is asked, such as member = { model = \"…\" }");
     }
-    members::read(section.section("member")?, context, false).member
+    members::read(section.section("member")?, context, Place::Writer).member
 }
 
 fn answer(section: &mut Section<'_>) -> Answer {
@@ -148,7 +160,7 @@ fn propose(mut section: Section<'_>, context: &Context<'_>) -> Option<Propose> {
         section.wrong_here("\"members\" is missing or empty: list who writes, such as members = [{ model = \"…\" }]");
     }
     let read = |entry: Option<Section<'_>>| match entry {
-        Some(entry) => members::read(entry, context, true),
+        Some(entry) => members::read(entry, context, Place::Drafts),
         None => Read { member: None, seats: 1 },
     };
     let members: Vec<Read> = entries.into_iter().map(read).collect();
@@ -184,7 +196,7 @@ fn synthesize(mut section: Section<'_>, context: &Context<'_>) -> Option<Synthes
     if !section.has("member") {
         section.wrong_here("\"member\" is missing: say who writes the answer, such as member = { model = \"…\" }");
     }
-    let member = section.section("member").and_then(|member| members::read(member, context, false).member);
+    let member = section.section("member").and_then(|member| members::read(member, context, Place::Writer).member);
     section.finish();
     Some(Synthesize {
         member: member?,

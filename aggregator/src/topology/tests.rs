@@ -78,6 +78,17 @@ fn each_rule_of_a_stage_has_its_message() {
     check_one(&propose("members = ['m']"), "expected a table such as { model = \"…\" }, found a string");
     check_one(&propose("members = [{ model = 'm', apis = [] }]"), "is empty: name catalogues");
     check_one(&propose("members = [{ topology = 'single', apis = ['notes'] }]"), "a topology proposes no calls");
+    let act =
+        |stages: &str| format!("{stages}[[topologies.t.stages]]\nkind = 'synthesize'\nmember = {{ model = 'm' }}\n");
+    let once = "[[topologies.t.stages]]\nkind = 'act'\nmember = { model = 'm', apis = ['notes'] }\n";
+    assert_eq!(check(&act(once)), []);
+    check_one(&act(&once.repeat(2)), "2 stages act");
+    check_one(&act("[[topologies.t.stages]]\nkind = 'act'\nmember = { model = 'm' }\n"), "\"apis\" is missing");
+    check_one(&act("[[topologies.t.stages]]\nkind = 'act'\n"), "\"member\" is missing: say who calls");
+    check_one(once, "the last stage must be");
+    let nested = "[[topologies.u.stages]]\nkind = 'propose'\nmembers = [{ topology = 't' }]\n\
+        [[topologies.u.stages]]\nkind = 'synthesize'\nmember = { model = 'm' }\n";
+    check_one(&(act(once) + nested), "\"t\" calls an API, which a run does once");
     check_one(&propose("members = [{ model = 'm', samples = 0 }]"), "0 is not a number of samples between 1 and 16");
     check_one(&propose("members = [{ model = 'm', samples = 17 }]"), "17 is not a number of samples between 1 and 16");
     check_one(&propose(&format!("members = [{}]", "{ model = 'm', samples = 13 },".repeat(5))), "65 seats");

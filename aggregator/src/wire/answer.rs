@@ -45,6 +45,7 @@ impl From<v1::StageKind> for StageKind {
             v1::StageKind::Synthesize => Self::Synthesize,
             v1::StageKind::Select => StageKind::Select,
             v1::StageKind::Gate => StageKind::Gate,
+            v1::StageKind::Act => StageKind::Act,
             v1::StageKind::Propose | v1::StageKind::Unspecified => Self::Propose,
         }
     }

@@ -1,37 +1,68 @@
-//! Calls of APIs that nodes propose.
+//! Calls of APIs that nodes write, and make.
 
 use std::time::Duration;
 
 use synod_proto::v1;
 
-use crate::members::{ApiRequest, Exchange, Proposed};
+use crate::members::{Advised, ApiRequest, Exchange, Made, Proposed};
 
 pub(crate) fn call_api(request: &ApiRequest) -> v1::CallApiRequest {
     let message = |(role, content): &(String, String)| v1::Message { role: role.clone(), content: content.clone() };
+    let advised = |Advised { api, arguments_json, confidence }: &Advised| v1::AdvisedCall {
+        api: api.clone(),
+        arguments_json: arguments_json.clone(),
+        confidence: *confidence,
+    };
     v1::CallApiRequest {
         model: request.model.clone(),
         messages: request.messages.iter().map(message).collect(),
         catalogues: request.catalogues.clone(),
         run_id: request.run_id.clone(),
         record: request.record,
+        advice: request.advice.iter().map(advised).collect(),
+        execute: request.execute,
         ..Default::default()
     }
 }
 
 /// Calls with their documents: whoever reads several that differ can tell which is right. The same call is the same text.
+/// Those that were made come with what they brought back instead.
 pub(crate) fn proposed(response: v1::CallApiResponse) -> Proposed {
-    let v1::CallApiResponse { calls, missing, confidence, usage, exchanges, .. } = response;
+    let v1::CallApiResponse { calls, missing, confidence, usage, exchanges, outcomes, votes, voters, .. } = response;
+    let confidence = confidence.clamp(0.0, 1.0);
     let asked = missing.map(|v1::MissingArguments { api, arguments }| {
         format!("{api} would fit, but these of its arguments are not known: {}. Ask for them.", arguments.join(", "))
     });
-    let call = |v1::ApiCall { rendered, document, .. }: v1::ApiCall| format!("call: {rendered}\n{document}");
-    let calls = calls.into_iter().map(call).collect::<Vec<_>>().join("\n\n");
+    let made: Vec<Made> = calls.iter().zip(outcomes).map(|(call, outcome)| made(call, outcome)).collect();
+    let call = |v1::ApiCall { rendered, document, .. }: &v1::ApiCall| format!("call: {rendered}\n{document}");
+    let texts: Vec<String> =
+        if made.is_empty() { calls.iter().map(call).collect() } else { made.iter().map(told).collect() };
+    let text = asked.or_else(|| Some(texts.join("\n\n")).filter(|text| !text.is_empty()));
+    let advised = |v1::ApiCall { api, arguments_json, .. }: v1::ApiCall| Advised { api, arguments_json, confidence };
     Proposed {
-        text: asked.or_else(|| Some(calls).filter(|calls| !calls.is_empty())),
+        text,
+        calls: calls.into_iter().map(advised).collect(),
+        made,
+        votes: (votes, voters),
         usage: usage.unwrap_or_default().into(),
-        confidence: confidence.clamp(0.0, 1.0),
+        confidence,
         took: Duration::ZERO,
         exchanges: exchanges.into_iter().map(Exchange::from).collect(),
+    }
+}
+
+fn made(call: &v1::ApiCall, outcome: v1::ApiOutcome) -> Made {
+    let v1::ApiOutcome { status, result, error, .. } = outcome;
+    Made { rendered: call.rendered.clone(), said: if error.is_empty() { Ok((status, result)) } else { Err(error) } }
+}
+
+/// A call that was made, for whoever answers with it.
+fn told(Made { rendered, said }: &Made) -> String {
+    match said {
+        Ok((status, result)) => {
+            format!("This call was made: {rendered}\nThe server answered {status}, with this data:\n{result}")
+        }
+        Err(why) => format!("This call has no result: {rendered}\n{why}"),
     }
 }
 

@@ -34,6 +34,7 @@ impl From<StageKind> for v1::StageKind {
             StageKind::Propose => Self::Propose,
             StageKind::Select => Self::Select,
             StageKind::Gate => Self::Gate,
+            StageKind::Act => Self::Act,
             StageKind::Synthesize => Self::Synthesize,
         }
     }

@@ -68,16 +68,16 @@ pub(super) async fn run(apis: Apis, context: Context) -> Result<(), Failure> {
         Apis::Show(show) => show::run(&show, &library, &context),
         Apis::Remove(remove) => remove::run(&remove, &library, &context),
         Apis::Refresh(refresh) => refresh::run(refresh, &library, &context).await,
-        Apis::Search(search) => context.blocking(move || search::run(&search, &library, &working)).await,
+        Apis::Search(search) => context.blocking(move || search::run(&search, &library, &store, &working)).await,
         Apis::Call(call) => call::run(call, library, store, &config, &context).await,
         Apis::Journal(journal) => journal::run(&journal, &executor(&config, &store, false)?, &context),
         Apis::Undo(undo) => undo::run(undo, &executor(&config, &store, false)?, all(&library)?, &context).await,
-        Apis::Eval(eval) => context.blocking(move || eval::run(&eval, &library, &store, &working)).await,
+        Apis::Eval(eval) => context.blocking(move || eval::run(&eval, &library, &store, &config, &working)).await,
     }
 }
 
 /// What carries out calls, as the configuration says.
-fn executor(config: &Config, store: &Store, allow_irreversible: bool) -> Result<Executor, Failure> {
+pub(crate) fn executor(config: &Config, store: &Store, allow_irreversible: bool) -> Result<Executor, Failure> {
     Executor::new(config.apis.executor(store.home(), allow_irreversible)).map_err(undo::failure)
 }
 

@@ -5,9 +5,14 @@ use std::time::Instant;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
-use synod_agent_node::apis::{Hit, Library, Retriever};
+use synod_agent_node::apis::{
+    Hit, Library, Retriever,
+    calling::{rerank, width},
+};
+use synod_models::store::Store;
+use tokio_util::sync::CancellationToken;
 
-use crate::cli::Context;
+use crate::cli::{Context, models::open};
 use crate::exit::{ExitCode, Failure};
 
 const EXAMPLES: &str = "\
@@ -15,6 +20,7 @@ Retrievers: hybrid (meaning and words), bm25 (words; needs no model), dense (mea
 
 Examples:
   synod apis search 'classify sports in videos' --catalogue torchhub
+  synod apis search 'classify sports in videos' --rerank qwen2.5-coder-0.5b-instruct
   synod apis search 'what time is it in Lisbon' -k 3 --json | jq -r '.hits[].api'";
 
 /// Find the APIs that fit a question
@@ -32,6 +38,11 @@ pub(crate) struct Search {
     /// How documents are ranked
     #[arg(long, default_value = "hybrid", value_parser = retriever_parser())]
     retriever: Retriever,
+    /// Have a chat model judge what was found, and order it
+    #[arg(long, value_name = "MODEL")]
+    rerank: Option<String>,
+    #[command(flatten)]
+    device: open::DeviceFlag,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -48,6 +59,8 @@ struct Found<'a> {
     catalogue: &'a str,
     version: &'a str,
     retriever: Retriever,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rerank: Option<&'a str>,
     hits: Vec<FoundApi<'a>>,
     ms: f64,
 }
@@ -65,19 +78,26 @@ impl<'a> FoundApi<'a> {
     }
 }
 
-pub(super) fn run(search: &Search, library: &Library, context: &Context) -> Result<(), Failure> {
+pub(super) fn run(search: &Search, library: &Library, store: &Store, context: &Context) -> Result<(), Failure> {
     let name = match &search.catalogue {
         Some(name) => name.clone(),
         None => only(library)?,
     };
     let indexed = library.get(&name)?;
-    let start = Instant::now();
-    let hits = indexed.search(&search.query, search.k.into(), search.retriever)?;
+    let judge = search.rerank.as_ref();
+    let judge = judge.map(|model| open::engine(store, model, 0, search.device, context)).transpose()?;
+    let (start, k) = (Instant::now(), usize::from(search.k));
+    let mut hits = indexed.search(&search.query, if judge.is_some() { width(k) } else { k }, search.retriever)?;
+    if let Some(engine) = &judge {
+        hits = rerank(engine, &search.query, hits, &CancellationToken::new()).map_err(open::unusable)?;
+        hits.truncate(k);
+    }
     let ms = start.elapsed().as_secs_f64() * 1e3;
     if search.json {
         let hits = hits.iter().map(FoundApi::of).collect();
         let (catalogue, version) = (indexed.catalogue().name(), indexed.catalogue().version());
-        return context.output.json(&Found { catalogue, version, retriever: search.retriever, hits, ms });
+        let (retriever, rerank) = (search.retriever, search.rerank.as_deref());
+        return context.output.json(&Found { catalogue, version, retriever, rerank, hits, ms });
     }
     let line =
         |hit: &Hit| format!("{:6.2}  {}  {}", hit.score, hit.api.name, super::show::first_line(&hit.api.description));

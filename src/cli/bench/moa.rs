@@ -109,7 +109,7 @@ impl MoaBench {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             threads: self.threads,
             metrics: None,
-            ..up::nodes(&config, [self.model.as_str()].into_iter()).swap_remove(0)
+            ..up::nodes(&config, [self.model.as_str()].into_iter(), &context).swap_remove(0)
         };
         up::pull(std::slice::from_ref(&spec), context.store(&config)?, &context).await?;
         let listener = cluster::bind((Ipv4Addr::LOCALHOST, 0).into(), "--endpoint").await?;

@@ -83,6 +83,7 @@ impl Record {
                             StageKind::Propose => "propose",
                             StageKind::Select => "select",
                             StageKind::Gate => "gate",
+                            StageKind::Act => "act",
                             StageKind::Synthesize => "synthesize",
                         },
                         members: stage.models.into_iter().map(member).collect(),

@@ -22,6 +22,9 @@ use crate::exit::{ExitCode, Failure};
 pub(crate) struct Replay {
     /// The run
     run: String,
+    /// Call APIs again, where the run called one
+    #[arg(long)]
+    call_again: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -45,6 +48,10 @@ struct Report<'r> {
 
 pub(super) async fn run(replay: Replay, context: Context) -> Result<(), Failure> {
     let before = Source::open(&replay.whose, &context).await?.get(&replay.run).await?;
+    if !replay.call_again && before.began.stages.iter().any(|stage| stage.kind == "act") {
+        let failure = Failure::new(ExitCode::Usage, "this run called an API: asked again, it calls again");
+        return Err(failure.hint("if that does no harm, add --call-again"));
+    }
     let question = question(&before)?;
     let topology = Some(before.began.topology.name.as_str());
     let overrides: Overrides = question.overrides.clone();

@@ -53,7 +53,7 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
     let http = crate::http::open(&config, &context.output).await?;
     let url = http.as_ref().map(crate::http::url).transpose()?;
     let listener = cluster::bind(config.aggregator.listen, "--listen").await?;
-    let specs = nodes(&config, named(&topologies, None)?.models().into_iter());
+    let specs = nodes(&config, named(&topologies, None)?.models().into_iter(), &context);
     // Its nodes speak to it alone, and in the clear.
     specs.iter().try_for_each(|spec| network::guard(spec.listen, false, config.insecure))?;
     pull(&specs, context.store(&config)?, &context).await?;
@@ -85,7 +85,7 @@ pub(super) async fn run(up: Up, context: Context) -> Result<(), Failure> {
 }
 
 /// The nodes that the configuration names, or one for each of the models.
-pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) -> Vec<NodeSpec> {
+pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>, context: &Context) -> Vec<NodeSpec> {
     if config.nodes.is_empty() {
         let address = |at: usize| ([127, 0, 0, 1], 7610 + at as u16).into();
         let spec = |(at, model): (usize, &str)| NodeSpec {
@@ -94,6 +94,7 @@ pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) 
             threads: 0,
             device: Device::Cpu,
             metrics: None,
+            config_file: context.config_file.clone(),
         };
         return models.enumerate().map(spec).collect();
     }
@@ -103,6 +104,7 @@ pub(crate) fn nodes<'a>(config: &Config, models: impl Iterator<Item = &'a str>) 
         threads: node.threads.map_or(0, usize::from),
         device: node.device,
         metrics: node.metrics,
+        config_file: context.config_file.clone(),
     };
     config.nodes.iter().map(spec).collect()
 }

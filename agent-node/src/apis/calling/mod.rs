@@ -6,6 +6,7 @@
 //! (`answer`). A call that was cut short or is wrong is an error, never half a call.
 
 mod account;
+mod advice;
 mod answer;
 mod choose;
 mod document;
@@ -13,6 +14,7 @@ mod prompt;
 mod relax;
 mod render;
 mod request;
+mod rerank;
 mod say;
 mod schema;
 mod vote;
@@ -28,12 +30,15 @@ use synod_models::{
 use tokio_util::sync::CancellationToken;
 
 pub use account::Exchange;
+pub use advice::{Advice, Counted, counted};
 pub use answer::{Decision, check};
 pub use choose::Judged;
 pub(crate) use document::document;
 pub use relax::Relaxed;
 pub use render::render;
 pub use request::{Answered, Retrieval, answer, candidates};
+pub use rerank::{rerank, width};
+pub(crate) use say::beginning;
 pub use say::say;
 pub use vote::{Ballot, Verdict, vote};
 

@@ -20,13 +20,19 @@ pub fn say(
     rendered: &str,
     content: &str,
 ) -> Result<(String, Spent), CallError> {
-    let mut end = content.len().min(MAX_BYTES);
-    while !content.is_char_boundary(end) {
-        end -= 1;
-    }
-    let prompt = result(engine, conversation, rendered, &content[..end], end < content.len())?;
+    let shown = beginning(content);
+    let prompt = result(engine, conversation, rendered, shown, shown.len() < content.len())?;
     let written =
         write(engine, prompt.ids(), None, &CallOptions { max_tokens: MAX_TOKENS, ..CallOptions::standard() })?;
     let spent = Spent { prompt_tokens: written.prompt_tokens, completion_tokens: written.completion_tokens };
     Ok((written.text.trim().to_owned(), spent))
+}
+
+/// What of a result a model is shown.
+pub(crate) fn beginning(content: &str) -> &str {
+    let mut end = content.len().min(MAX_BYTES);
+    while !content.is_char_boundary(end) {
+        end -= 1;
+    }
+    &content[..end]
 }

@@ -11,7 +11,7 @@ mod run;
 
 pub use question::{Question, Truth};
 pub use report::{Item, Report, Summary, Verdict};
-pub use run::{Member, run};
+pub use run::{Member, Panel, run};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use synod_models::engine::Engine;
 use super::{Item, Question, Report, report};
 use crate::apis::{
     Api,
-    calling::{Ballot, CallError, CallOptions, Decision, Outcome, Spent, call, vote},
+    calling::{Ballot, CallError, CallOptions, Candidate, Decision, Outcome, Spent, call, vote},
 };
 
 /// Who answers.
@@ -26,14 +26,17 @@ pub struct Member {
     pub options: CallOptions,
 }
 
+/// Who answers a question together.
+pub struct Panel {
+    /// Each has a vote; there is at least one.
+    pub members: Vec<Member>,
+    /// Who decides, with the documents of what was voted for, where not all would do the same.
+    pub arbiter: Option<Member>,
+}
+
 /// Asks every question of every member, `at_once` at a time, and counts what they say together. `done` is told after each
 /// question how many there were; where it says false, no more are asked. Blocks.
-pub fn run(
-    questions: &[Question],
-    members: &[Member],
-    at_once: usize,
-    done: &(dyn Fn(usize) -> bool + Sync),
-) -> Report {
+pub fn run(questions: &[Question], panel: &Panel, at_once: usize, done: &(dyn Fn(usize) -> bool + Sync)) -> Report {
     let started = Instant::now();
     let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let items: Mutex<Vec<(usize, Item)>> = Mutex::default();
@@ -41,7 +44,7 @@ pub fn run(
         loop {
             let index = next.fetch_add(1, Relaxed);
             let Some(question) = questions.get(index) else { return };
-            let item = answer(question, members);
+            let item = answer(question, panel);
             // A poisoned lock means that another thread panicked; that ends the scope.
             if let Ok(mut items) = items.lock() {
                 items.push((index, item));
@@ -58,16 +61,20 @@ pub fn run(
     Report::new(items, started.elapsed().as_secs_f64())
 }
 
-fn answer(question: &Question, members: &[Member]) -> Item {
+fn answer(question: &Question, panel: &Panel) -> Item {
     let started = Instant::now();
     let ask = |member: &Member| call(&member.engine, &question.conversation, &question.candidates, &member.options);
-    let outcomes: Vec<Result<Outcome, CallError>> = members.iter().map(ask).collect();
-    let outcome = together(outcomes, question);
+    let outcomes: Vec<Result<Outcome, CallError>> = panel.members.iter().map(ask).collect();
+    let outcome = together(outcomes, question, panel.arbiter.as_ref());
     report::item(question, outcome, started.elapsed())
 }
 
 /// What members say together: whoever's answer is none has no vote.
-fn together(mut outcomes: Vec<Result<Outcome, CallError>>, question: &Question) -> Result<Outcome, CallError> {
+fn together(
+    mut outcomes: Vec<Result<Outcome, CallError>>,
+    question: &Question,
+    arbiter: Option<&Member>,
+) -> Result<Outcome, CallError> {
     if outcomes.len() < 2 {
         return outcomes.pop().unwrap_or(Err(CallError::NoRequest));
     }
@@ -82,6 +89,26 @@ fn together(mut outcomes: Vec<Result<Outcome, CallError>>, question: &Question) 
         judged.extend(outcome.judged);
         relaxed.extend(outcome.relaxed);
     }
-    let (decision, confidence): (Decision, f64) = (verdict.decision, verdict.confidence);
+    let (mut decision, mut confidence): (Decision, f64) = (verdict.decision, verdict.confidence);
+    if let Some(arbiter) = arbiter.filter(|_| verdict.contested) {
+        let candidates: Vec<Candidate> = voted_for(&ballots, question).cloned().collect();
+        let outcome = call(&arbiter.engine, &question.conversation, &candidates, &arbiter.options)?;
+        spent.prompt_tokens += outcome.spent.prompt_tokens;
+        spent.completion_tokens += outcome.spent.completion_tokens;
+        (decision, confidence) = (outcome.decision, outcome.confidence);
+    }
     Ok(Outcome { decision, confidence, judged, relaxed, spent, exchanges: Vec::new() })
+}
+
+/// The documents of what somebody voted for.
+fn voted_for<'q>(ballots: &'q [Ballot], question: &'q Question) -> impl Iterator<Item = &'q Candidate> {
+    let names = |ballot: &'q Ballot| -> Vec<&'q str> {
+        match &ballot.decision {
+            Decision::Calls(calls) => calls.iter().map(|call| call.api.as_str()).collect(),
+            Decision::Missing { api, .. } => vec![api],
+            Decision::NoCall => Vec::new(),
+        }
+    };
+    let named: Vec<&str> = ballots.iter().flat_map(names).collect();
+    question.candidates.iter().filter(move |candidate| named.contains(&candidate.api.name.as_str()))
 }

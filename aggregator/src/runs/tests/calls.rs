@@ -1,4 +1,4 @@
-//! Members that propose calls of APIs.
+//! Members that propose calls of APIs, and the one that makes one.
 
 use super::*;
 
@@ -30,4 +30,57 @@ async fn a_member_that_finds_no_api_answers_in_words() {
     // What looking for an API cost is counted.
     let wrote = |event: &Event| if let Event::MemberFinished(member) = event { Some(member.usage) } else { None };
     assert!(ended.events.iter().filter_map(wrote).all(|usage| usage.prompt_tokens > 10));
+}
+
+/// Two advisers, one actor, and someone who answers.
+fn acting(adviser: Act, actor: impl IntoIterator<Item = Act>) -> FakeNodes {
+    FakeNodes::new()
+        .node("n1", "a", [adviser.clone(), say("Words.")])
+        .node("n1", "b", [adviser, say("Words.")])
+        .node("n1", "c", actor)
+        .node("n2", "c", [Act::Call(Ok("a second time"))])
+        .node("n1", "s", [say("Done.")])
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_member_acts_and_the_others_advise() {
+    let nodes = acting(Act::Propose(Some("call: delete_note(id=1)")), [Act::Call(Ok("gone"))]);
+    let (ended, nodes) = run(nodes, topology("acting")).await;
+    assert_eq!((ended.finished().answer.as_str(), ended.finished().degraded), ("Done.", false));
+    // What came back is quoted to whoever answers: data. What was only proposed is not there any more.
+    assert_eq!(nodes.quoted("s"), [r#"made: Ok(("200 OK", "gone"))"#]);
+    let decided =
+        |event: &Event| if let Event::StageFinished(stage) = event { Some(stage.decision.clone()) } else { None };
+    let decided: Vec<String> = ended.events.iter().filter_map(decided).collect();
+    assert_eq!(decided[1], "1 of 3 for delete_note(id=1): 200 OK");
+    let requests = nodes.api_requests.lock().unwrap();
+    let asked = |model: &str| requests.iter().filter(|request| request.model == model).collect::<Vec<_>>();
+    assert_eq!((asked("a")[0].execute, asked("c").len(), asked("c")[0].advice.len()), (false, 1, 2));
+    assert!(asked("b")[0].messages[0].1.starts_with("You advise"), "{:?}", asked("b")[0].messages);
+    assert!(asked("c")[0].messages[0].1.starts_with("You make the call"), "{:?}", asked("c")[0].messages);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_is_lost_is_not_asked_again() {
+    let lost = [Act::Refuse(ErrorCode::Unavailable, "it went away")];
+    let (ended, nodes) = run(acting(Act::Propose(Some("call: delete_note(id=1)")), lost), topology("acting")).await;
+    assert!(ended.finished().degraded);
+    let quoted = nodes.quoted("s");
+    assert!(quoted.len() == 1 && quoted[0].contains("what came of it is not known: it went away"), "{quoted:?}");
+    assert_eq!(nodes.api_requests.lock().unwrap().iter().filter(|request| request.execute).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_allowed_is_told_and_not_made_up() {
+    let denied = [Act::Call(Err("irreversible calls are denied"))];
+    let (ended, nodes) = run(acting(Act::Propose(None), denied), topology("acting")).await;
+    assert!(ended.finished().warnings[0].contains("could not call delete_note(id=1): irreversible calls are denied"));
+    assert_eq!(nodes.quoted("s"), [r#"made: Err("irreversible calls are denied")"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_api_fits_the_words_go_on() {
+    let (ended, nodes) = run(acting(Act::Propose(None), [Act::Propose(None)]), topology("acting")).await;
+    assert!(!ended.finished().degraded);
+    assert_eq!(nodes.quoted("s"), ["Words.", "Words."]);
 }

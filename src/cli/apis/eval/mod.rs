@@ -1,6 +1,7 @@
 //! `synod apis eval FILE`
 
 mod documents;
+mod panel;
 mod read;
 
 use std::path::PathBuf;
@@ -9,16 +10,16 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use synod_agent_node::apis::{
     Library,
-    calling::{CallOptions, Choice},
-    eval::{self, Member, Report},
+    eval::{self, Report},
 };
-use synod_models::{engine::Sampling, store::Store};
+use synod_models::store::Store;
 
 use documents::{Distractors, Documents, Source};
 
 use super::Context;
 use crate::{
     cli::models::open,
+    config::Config,
     exit::{ExitCode, Failure},
 };
 
@@ -27,7 +28,8 @@ Examples:
   synod apis eval simple_python.jsonl                            BFCL: each question brings its functions
   synod apis eval eval.jsonl --catalogue torchhub --limit 60     APIBench: documents are searched for
   synod apis eval eval.jsonl --catalogue torchhub --distractors random --cards 4
-  synod apis eval multiple.jsonl --model qwen2.5-coder-0.5b-instruct --members 3";
+  synod apis eval multiple.jsonl --model qwen2.5-coder-0.5b-instruct --members 3
+  synod apis eval multiple.jsonl --topology moa";
 
 /// Ask questions with known answers, and count
 #[derive(Debug, Args)]
@@ -57,6 +59,9 @@ pub(crate) struct Eval {
     /// How many members vote
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     members: u8,
+    /// Ask a topology: those who draft first vote, its synthesiser decides between calls that differ
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["models", "members"])]
+    topology: Option<String>,
     /// Who chooses the API
     #[arg(long, value_enum, default_value_t = Chooser::Judged)]
     choice: Chooser,
@@ -88,23 +93,23 @@ enum Chooser {
     Written,
 }
 
-pub(super) fn run(eval: &Eval, library: &Library, store: &Store, context: &Context) -> Result<(), Failure> {
+pub(super) fn run(
+    eval: &Eval,
+    library: &Library,
+    store: &Store,
+    config: &Config,
+    context: &Context,
+) -> Result<(), Failure> {
     let mut questions = Vec::new();
     let documents = Documents::open(eval, library)?;
     for file in &eval.files {
         questions.extend(read::questions(file, eval.limit, eval.seed, &documents)?);
     }
-    let mut engines = Vec::new();
-    for model in &eval.models {
-        engines.push(open::engine(store, model, 0, eval.device, context)?);
-    }
-    let member =
-        |index: usize| Member { engine: engines[index % engines.len()].clone(), options: options(eval, index) };
-    let members: Vec<Member> = (0..usize::from(eval.members)).map(member).collect();
+    let panel = panel::open(eval, config, store, context)?;
     let target = if context.output.is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(questions.len() as u64), target);
     let stop = context.interrupt.token();
-    let report = eval::run(&questions, &members, eval.at_once, &|done| {
+    let report = eval::run(&questions, &panel, eval.at_once, &|done| {
         bar.set_position(done as u64);
         !stop.is_cancelled()
     });
@@ -113,17 +118,6 @@ pub(super) fn run(eval: &Eval, library: &Library, store: &Store, context: &Conte
         return Err(Failure::new(ExitCode::Interrupted, "interrupted"));
     }
     if eval.json { context.output.json(&report) } else { context.output.text(&table(&report)) }
-}
-
-/// The first member is greedy; the others draw.
-fn options(eval: &Eval, index: usize) -> CallOptions {
-    let choice = match eval.choice {
-        Chooser::Judged => Choice::Judged,
-        Chooser::Written => Choice::Written,
-    };
-    let drawn = Sampling { temperature: 0.7, top_p: 0.95, seed: eval.seed + index as u64, ..Sampling::greedy() };
-    let sampling = if index == 0 { Sampling::greedy() } else { drawn };
-    CallOptions { choice, max_calls: eval.max_calls, sampling, ..CallOptions::standard() }
 }
 
 fn table(report: &Report) -> String {
