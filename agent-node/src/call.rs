@@ -62,7 +62,7 @@ impl Calls {
         };
         let max_calls = bounded("max_calls", request.max_calls, 1, MAX_CALLS)?;
         let executor = if request.execute { Some(self.executor.clone().ok_or(NodeError::NotExecuted)?) } else { None };
-        let advice = advice(&request.advice)?;
+        let (required, advice) = (request.required, advice(&request.advice)?);
         let engine = host.engine(&request.model)?.clone();
         let order = order(request, limits)?;
         let record = order.record.then(|| host.record(&order.model, &order.options)).transpose()?;
@@ -72,6 +72,7 @@ impl Calls {
         let work = tokio::task::spawn_blocking(move || {
             let options = CallOptions {
                 choice: Choice::Judged,
+                required,
                 max_calls,
                 max_tokens: order.options.max_tokens,
                 sampling: order.options.sampling,

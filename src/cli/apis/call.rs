@@ -39,6 +39,9 @@ pub(crate) struct CallCommand {
     /// The most calls
     #[arg(long, value_name = "N", default_value_t = 1)]
     max_calls: usize,
+    /// Call the best of what was found, even if it may not fit
+    #[arg(long)]
+    required: bool,
     /// Which model calls
     #[arg(long, value_name = "NAME", default_value = "qwen2.5-coder-1.5b-instruct")]
     model: String,
@@ -125,7 +128,7 @@ impl CallCommand {
     }
 
     fn options(&self) -> CallOptions {
-        CallOptions { max_calls: self.max_calls, ..CallOptions::standard() }
+        CallOptions { max_calls: self.max_calls, required: self.required, ..CallOptions::standard() }
     }
 }
 

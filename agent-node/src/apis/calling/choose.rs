@@ -16,10 +16,9 @@ use synod_models::{
     engine::{Engine, Likelihood},
     text::{ChatMessage, Specials},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    CallError, Candidate, Exchange,
+    CallError, CallOptions, Candidate, Exchange,
     account::Account,
     document::document,
     prompt::{Task, prompt},
@@ -28,7 +27,7 @@ use crate::prompt::Stretch;
 
 /// How a candidate's evidence becomes one log-odds: by a logistic regression over what `synod apis eval --json` printed of 32
 /// questions of each BFCL file with qwen2.5-coder-0.5b (each file weighs the same). That of the rank is a guess.
-const WEIGHTS: Weights = Weights { fit: 1.6, gain: 4.3, prior: 1.0, none: 0.9 };
+const WEIGHTS: Weights = Weights { fit: 1.6, gain: 4.3, prior: 0.3, none: 0.9 };
 
 struct Weights {
     fit: f64,
@@ -51,12 +50,13 @@ pub struct Judged {
     pub probability: f64,
 }
 
-/// Judges the candidates, in their order. What they leave of 1 is the probability that none fits.
+/// Judges the candidates, in their order. What they leave of 1 is the probability that none fits; nothing where a call is
+/// required.
 pub(super) fn judge(
     engine: &Engine,
     conversation: &[ChatMessage],
     candidates: &[Candidate],
-    abandoned: &CancellationToken,
+    options: &CallOptions,
     account: &mut Account,
 ) -> Result<Vec<Judged>, CallError> {
     let asker = Asker::new(engine, conversation)?;
@@ -64,7 +64,7 @@ pub(super) fn judge(
     let mut judged = Vec::new();
     let mut scores = Vec::new();
     for Candidate { api, prior } in candidates {
-        if abandoned.is_cancelled() {
+        if options.abandoned.is_cancelled() {
             return Err(CallError::Abandoned);
         }
         let (with, empty) = (
@@ -79,9 +79,10 @@ pub(super) fn judge(
         scores.push(WEIGHTS.fit * fit + WEIGHTS.gain * gain + WEIGHTS.prior * prior);
         judged.push(Judged { api: api.name.clone(), fit, gain, probability: 0.0 });
     }
-    let largest = scores.iter().copied().fold(WEIGHTS.none, f64::max);
+    let none = if options.required { f64::NEG_INFINITY } else { WEIGHTS.none };
+    let largest = scores.iter().copied().fold(none, f64::max);
     let weight = |score: f64| (score - largest).exp();
-    let total: f64 = scores.iter().map(|&score| weight(score)).sum::<f64>() + weight(WEIGHTS.none);
+    let total: f64 = scores.iter().map(|&score| weight(score)).sum::<f64>() + weight(none);
     for (judged, score) in judged.iter_mut().zip(scores) {
         judged.probability = weight(score) / total;
     }

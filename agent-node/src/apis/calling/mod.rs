@@ -74,6 +74,8 @@ pub enum Choice {
 pub struct CallOptions {
     /// Who chooses the API.
     pub choice: Choice,
+    /// Whether something must be called: that nothing fits is no answer then.
+    pub required: bool,
     /// The most calls of one answer.
     pub max_calls: usize,
     /// The most tokens of an answer.
@@ -92,6 +94,7 @@ impl CallOptions {
     pub fn standard() -> Self {
         Self {
             choice: Choice::Judged,
+            required: false,
             max_calls: 1,
             max_tokens: 512,
             sampling: Sampling::greedy(),
@@ -204,10 +207,10 @@ pub fn call(
         match options.choice {
             Choice::Written => {
                 let apis: Vec<&Api> = candidates.iter().map(|candidate| &*candidate.api).collect();
-                written(engine, conversation, &apis, true, options, &mut account)?
+                written(engine, conversation, &apis, !options.required, options, &mut account)?
             }
             Choice::Judged => {
-                judged = choose::judge(engine, conversation, candidates, &options.abandoned, &mut account)?;
+                judged = choose::judge(engine, conversation, candidates, options, &mut account)?;
                 chosen(engine, conversation, candidates, &judged, options, &mut account)?
             }
         }

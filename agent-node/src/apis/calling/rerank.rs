@@ -3,7 +3,7 @@
 use synod_models::{engine::Engine, text::ChatMessage};
 use tokio_util::sync::CancellationToken;
 
-use super::{CallError, account::Account, candidates, choose::judge};
+use super::{CallError, CallOptions, account::Account, candidates, choose::judge};
 use crate::apis::Hit;
 
 /// Documents that a model judges for each one that is wanted: the right one may be further down.
@@ -29,7 +29,8 @@ pub fn rerank(
     abandoned: &CancellationToken,
 ) -> Result<Vec<Hit>, CallError> {
     let conversation = [ChatMessage { role: "user".to_owned(), content: request.to_owned() }];
-    let judged = judge(engine, &conversation, &candidates(&hits), abandoned, &mut Account::new(false))?;
+    let options = CallOptions { required: true, abandoned: abandoned.clone(), ..CallOptions::standard() };
+    let judged = judge(engine, &conversation, &candidates(&hits), &options, &mut Account::new(false))?;
     let weighed = hits.into_iter().zip(judged);
     let mut ranked: Vec<Hit> = weighed.map(|(hit, judged)| Hit { score: judged.probability as f32, ..hit }).collect();
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score));

@@ -68,6 +68,9 @@ pub(crate) struct Eval {
     /// The most calls of an answer
     #[arg(long, value_name = "N", default_value_t = 1)]
     max_calls: usize,
+    /// Every question must be answered with a call
+    #[arg(long)]
+    required: bool,
     /// Ask only so many questions of each file, drawn by the seed
     #[arg(long, value_name = "N")]
     limit: Option<usize>,

@@ -89,7 +89,8 @@ impl Opening<'_> {
             Chooser::Judged => Choice::Judged,
             Chooser::Written => Choice::Written,
         };
-        let options = CallOptions { choice, max_calls: eval.max_calls, sampling, ..CallOptions::standard() };
+        let (required, max_calls) = (eval.required, eval.max_calls);
+        let options = CallOptions { choice, required, max_calls, sampling, ..CallOptions::standard() };
         Ok(Member { engine, options })
     }
 }
