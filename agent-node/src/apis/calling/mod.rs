@@ -36,7 +36,7 @@ pub use choose::Judged;
 pub(crate) use document::document;
 pub use relax::Relaxed;
 pub use render::render;
-pub use request::{Answered, Retrieval, answer, candidates};
+pub use request::{Answered, Retrieval, answer, candidates, ranked};
 pub use rerank::{rerank, width};
 pub(crate) use say::beginning;
 pub use say::say;

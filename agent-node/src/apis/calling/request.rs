@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use synod_models::{engine::Engine, text::ChatMessage};
 
 use super::{CallError, CallOptions, Candidate, Outcome, call};
-use crate::apis::{Hit, Library, Retriever};
+use crate::apis::{Api, Hit, Library, Retriever};
 
 /// The most documents of one request.
 const MAX_DOCUMENTS: usize = 64;
@@ -74,7 +74,11 @@ fn retrieve(library: &Library, retrieval: &Retrieval, request: &str) -> Result<V
 /// Documents with what their ranks say: the odds of a document fall with its rank (Zipf), whatever scores mean.
 #[must_use]
 pub fn candidates(hits: &[Hit]) -> Vec<Candidate> {
-    let candidate =
-        |(rank, hit): (usize, &Hit)| Candidate { api: Arc::clone(&hit.api), prior: -((rank + 1) as f64).ln() };
-    hits.iter().enumerate().map(candidate).collect()
+    hits.iter().enumerate().map(|(rank, hit)| ranked(&hit.api, rank)).collect()
+}
+
+/// A document at this place of a search, from 0.
+#[must_use]
+pub fn ranked(api: &Arc<Api>, rank: usize) -> Candidate {
+    Candidate { api: Arc::clone(api), prior: -((rank + 1) as f64).ln() }
 }

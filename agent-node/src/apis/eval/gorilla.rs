@@ -20,12 +20,19 @@ pub struct Row {
     question: String,
     api_call: String,
     domain: String,
+    #[serde(default)]
+    api_name: String,
 }
 
 /// The question of a row, without documents.
 #[must_use]
 pub fn question(row: Row, catalogue: &[Arc<Api>]) -> Question {
-    let exact: BTreeSet<String> = matching(&row.api_call, catalogue).map(|api| api.name.clone()).collect();
+    let mut exact: BTreeSet<String> = matching(&row.api_call, catalogue).map(|api| api.name.clone()).collect();
+    if exact.is_empty() {
+        // A reference that is written otherwise than its card: with other file names, or in other calls.
+        let named = |api: &&Arc<Api>| api.name == row.api_name && api.domain == row.domain;
+        exact = catalogue.iter().filter(named).map(|api| api.name.clone()).collect();
+    }
     let same = |api: &&Arc<Api>| exact.contains(&api.name) || api.domain == row.domain;
     let domain = catalogue.iter().filter(same).map(|api| api.name.clone()).collect();
     let category = if row.hub.is_empty() { "apibench".to_owned() } else { row.hub };

@@ -7,7 +7,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 use synod_agent_node::apis::{
     Api, Hit, Indexed, Library, Retriever,
-    calling::{Candidate, candidates},
+    calling::{Candidate, candidates, ranked},
     eval::{Question, Truth},
 };
 
@@ -80,17 +80,13 @@ impl Documents {
             (None, Source::None) => Vec::new(),
             (None, _) => candidates(&self.search(&request, self.top_k)?),
             (Some(kind), _) => {
+                let found: Vec<Arc<Api>> = self.search(&request, usize::MAX)?.into_iter().map(|hit| hit.api).collect();
                 let wrong = match kind {
                     Distractors::Random => self.drawn(&question.id, is_wrong)?,
-                    Distractors::Retrieved => {
-                        let hits = self.search(&request, self.cards + exact.len())?;
-                        hits.into_iter().map(|hit| hit.api).filter(is_wrong).collect()
-                    }
+                    Distractors::Retrieved => found.iter().filter(|api| is_wrong(api)).map(Arc::clone).collect(),
                 };
                 let wrong = wrong.into_iter().take(self.cards.saturating_sub(1));
-                let mut cards: Vec<Candidate> = right.into_iter().chain(wrong).map(alone).collect();
-                cards.shuffle(&mut self.draw(&question.id));
-                cards
+                shown(right.into_iter().chain(wrong), &found)
             }
         };
         Ok(())
@@ -119,6 +115,18 @@ impl Documents {
         let own = id.bytes().fold(self.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
         Pcg64Mcg::seed_from_u64(own)
     }
+}
+
+/// Some documents in the order of a search, and as far apart as they are in it.
+fn shown(cards: impl Iterator<Item = Arc<Api>>, found: &[Arc<Api>]) -> Vec<Candidate> {
+    let rank = |api: &Arc<Api>| found.iter().position(|other| other.name == api.name).unwrap_or(found.len());
+    let mut ranks: Vec<(usize, Arc<Api>)> = cards.map(|api| (rank(&api), api)).collect();
+    ranks.sort_by_key(|(rank, _)| *rank);
+    let mut cards: Vec<Candidate> = ranks.iter().map(|(rank, api)| ranked(api, *rank)).collect();
+    // The best of them is the best there is.
+    let first = cards.first().map_or(0.0, |card| card.prior);
+    cards.iter_mut().for_each(|card| card.prior -= first);
+    cards
 }
 
 /// A document that no retriever has an opinion on.
