@@ -70,3 +70,58 @@ fn find(library: &Library, catalogues: &[String], name: &str) -> Result<Option<A
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::apis::{
+        LazyEmbedder,
+        calling::{Outcome, Spent},
+        sources::Source,
+    };
+
+    fn advice(api: &str, arguments: serde_json::Value, confidence: f64) -> Advice {
+        let arguments = arguments.as_object().unwrap().clone();
+        Advice { call: Call { api: api.to_owned(), arguments }, confidence }
+    }
+
+    fn own(decision: Decision) -> Answered {
+        let (judged, relaxed, exchanges) = (Vec::new(), Vec::new(), Vec::new());
+        let outcome = Outcome { decision, confidence: 0.9, judged, relaxed, spent: Spent::default(), exchanges };
+        Answered { retrieved: Vec::new(), outcome, ms: 0 }
+    }
+
+    #[tokio::test]
+    async fn advice_that_no_document_backs_has_no_vote() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("functions.json");
+        let id = json!({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]});
+        let functions = json!([{"name": "read", "parameters": id}, {"name": "delete", "parameters": id}]);
+        std::fs::write(&source, functions.to_string()).unwrap();
+        let library = Library::open(folder.path().join("apis"), LazyEmbedder::none());
+        let source = Source { location: source.to_str().unwrap().to_owned(), kind: None };
+        library.add("notes", source, Arc::new(|_, _| {})).await.unwrap();
+
+        let honest = vec![advice("read", json!({"id": 1}), 0.5), advice("read", json!({"id": 1.0}), f64::NAN)];
+        // Made up, of other arguments, of the wrong type: however sure and however many.
+        let mut all = vec![advice("format_disk", json!({}), 9.0); 5];
+        all.extend(vec![advice("delete", json!({"id": "all"}), 9.0); 5]);
+        all.extend(vec![advice("delete", json!({}), 9.0); 5]);
+        all.extend(honest);
+        let catalogues = ["notes".to_owned()];
+        let counted = counted(&library, &catalogues, own(Decision::NoCall), all).unwrap();
+        assert_eq!((counted.votes, counted.voters), (2, 3));
+        let Decision::Calls(calls) = &counted.answered.outcome.decision else { panic!("{counted:?}") };
+        assert_eq!(calls[0], advice("read", json!({"id": 1}), 0.0).call);
+        assert!(counted.apis.iter().all(|api| api.name != "format_disk"));
+    }
+
+    #[test]
+    fn without_advice_it_is_ones_own_choice() {
+        let library = Library::open("/nowhere", LazyEmbedder::none());
+        let counted = counted(&library, &["notes".to_owned()], own(Decision::NoCall), Vec::new()).unwrap();
+        assert_eq!((counted.votes, counted.voters, counted.answered.outcome.confidence), (1, 1, 0.9));
+    }
+}
