@@ -100,7 +100,7 @@ mod tests {
         let id = json!({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]});
         let functions = json!([{"name": "read", "parameters": id}, {"name": "delete", "parameters": id}]);
         std::fs::write(&source, functions.to_string()).unwrap();
-        let library = Library::open(folder.path().join("apis"), LazyEmbedder::none());
+        let library = Arc::new(Library::open(folder.path().join("apis"), LazyEmbedder::none()));
         let source = Source { location: source.to_str().unwrap().to_owned(), kind: None };
         library.add("notes", source, Arc::new(|_, _| {})).await.unwrap();
 
