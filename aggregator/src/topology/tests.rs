@@ -111,7 +111,7 @@ fn each_rule_of_a_topology_has_its_message() {
     check_one(&format!("{}{last}", draft.repeat(8)), "9 stages: a topology has at most 8");
     check_one(
         "[[topologies.t.stages]]\nkind = \"selct\"\n",
-        "none of propose, select, gate, synthesize; did you mean \"select\"?",
+        "none of propose, select, gate, act, synthesize; did you mean \"select\"?",
     );
     let stage = |rest: &str| format!("{draft}[[topologies.t.stages]]\n{rest}\n{last}");
     check_one(&stage("kind = 'select'"), "\"by\" is missing");
