@@ -27,7 +27,7 @@ use crate::prompt::Stretch;
 
 /// How a candidate's evidence becomes one log-odds: by a logistic regression over what `synod apis eval --json` printed of 32
 /// questions of each BFCL file with qwen2.5-coder-0.5b (each file weighs the same); that of the rank by 360 of APIBench's.
-const WEIGHTS: Weights = Weights { fit: 1.6, gain: 4.3, prior: 0.2, none: 0.9 };
+const WEIGHTS: Weights = Weights { fit: 1.6, gain: 4.3, prior: 0.5, none: 0.9 };
 
 struct Weights {
     fit: f64,

@@ -10,6 +10,7 @@ mod advice;
 mod answer;
 mod choose;
 mod document;
+mod grounds;
 mod prompt;
 mod relax;
 mod render;
@@ -44,6 +45,7 @@ pub use vote::{Ballot, Verdict, vote};
 
 use self::{
     account::Account,
+    grounds::Grounds,
     prompt::{Task, prompt},
     relax::Level,
     schema::{Shape, schema},
@@ -284,7 +286,12 @@ fn written(
         written.told(format!("a call of {}", names.join(" or ")), prompt.clone(), schema)
     });
     let probability = written.probability(choice_bytes(&written));
-    Ok(Answer { decision: answer::read(&written.text, apis)?, probability, relaxed })
+    let mut decision = answer::read(&written.text, apis)?;
+    if !options.required {
+        let grounds = Grounds { engine, conversation, documents: &documents, task, prompt: &prompt };
+        decision = grounds.hold(decision, apis, &written.text, account)?;
+    }
+    Ok(Answer { decision, probability, relaxed })
 }
 
 /// Whether a schema with fewer keywords may pass.
