@@ -59,13 +59,14 @@ impl Grounds<'_> {
 
     /// The required arguments of `call`, which is written in `text`, whose values are from nowhere.
     fn made_up(&self, call: &Call, api: &Api, text: &str, account: &mut Account) -> Result<Vec<String>, CallError> {
-        let named = self.words();
+        let (named, numbers) = (self.words(), self.numbers());
         let mut made_up = Vec::new();
         for (name, value) in &call.arguments {
             let property = &api.parameters["properties"][name];
             let is_free = ["enum", "const"].iter().all(|fixed| property.get(fixed).is_none());
             let Some(said) = scalar(value).filter(|_| is_free && is_required(&api.parameters, name)) else { continue };
-            if chunks(&said).any(|chunk| named.contains(&chunk)) {
+            if chunks(&said).any(|chunk| named.contains(&chunk)) || value.as_f64().is_some_and(|x| numbers.contains(&x))
+            {
                 continue;
             }
             let Some(written) = place(text, name, value) else { continue };
@@ -80,6 +81,12 @@ impl Grounds<'_> {
     fn words(&self) -> HashSet<String> {
         let said = self.conversation.iter().map(|message| &message.content).chain(self.documents);
         said.flat_map(|text| chunks(text)).collect()
+    }
+
+    /// Every number of conversation and documents, however it is written.
+    fn numbers(&self) -> Vec<f64> {
+        let said = self.conversation.iter().map(|message| &message.content).chain(self.documents);
+        said.flat_map(|text| numbers(text)).collect()
     }
 
     /// What the request adds to the log-probability of `value` after `before`.
@@ -136,7 +143,13 @@ fn chunks(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Where in an answer the argument's value stands.
+/// Numbers with a sign, a fraction, an exponent, or commas between thousands.
+fn numbers(text: &str) -> impl Iterator<Item = f64> {
+    let runs = text.split(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ',' | 'e' | 'E' | '+' | '-')));
+    runs.filter_map(|run| run.replace(',', "").trim_end_matches(['.', '-', 'e']).parse().ok())
+}
+
+/// Where in an answer the argument's value stands; of a text what is between its quotes, which are no part of what it says.
 fn place(text: &str, name: &str, value: &Value) -> Option<std::ops::Range<usize>> {
     let key = Value::from(name).to_string();
     text.match_indices(&key).find_map(|(at, _)| {
@@ -144,7 +157,8 @@ fn place(text: &str, name: &str, value: &Value) -> Option<std::ops::Range<usize>
         let start = text.len() - rest.len();
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
         let found = values.next()?.ok()?;
-        (found == *value).then(|| start..start + values.byte_offset())
+        let (quote, end) = (usize::from(value.is_string()), start + values.byte_offset());
+        (found == *value).then(|| start + quote..end - quote)
     })
 }
 
@@ -158,7 +172,7 @@ mod tests {
     fn a_value_is_found_where_it_is_written() {
         let text = r#"{"name":"time","arguments":{"at":{"time":"1"}, "time" : "14:30","n":-1.5e1}}"#;
         let written = |name, value| place(text, name, &value).map(|range| &text[range]);
-        assert_eq!(written("time", json!("14:30")), Some(r#""14:30""#));
+        assert_eq!(written("time", json!("14:30")), Some("14:30"));
         assert_eq!(written("n", json!(-15.0)), Some("-1.5e1"));
         assert_eq!(written("time", json!("15:00")), None);
     }
@@ -167,5 +181,7 @@ mod tests {
     fn words_are_the_same_in_any_spelling() {
         let of = |text: &str| chunks(text).collect::<Vec<_>>();
         assert_eq!(of("Asia/Tokyo, 0.05 of 007 — ZÜRICH"), ["asia", "tokyo", "0", "5", "of", "7", "zürich"]);
+        let of = |text: &str| numbers(text).collect::<Vec<_>>();
+        assert_eq!(of("1e-9 C, then 1,000.5; -3. Then 2 e."), [1e-9, 1000.5, -3.0, 2.0]);
     }
 }
