@@ -10,22 +10,31 @@ use crate::{
         calling::beginning,
         execute::{Consent, ExecuteError, Executor, Outcome},
     },
+    drain::Running,
+    queue::Turn,
     status::NodeError,
 };
 
-/// Makes one call and says what came of it. Once begun it comes to its end, and to the journal's, though the caller goes.
+/// Makes the calls, one after the other, and says what came of each. Once begun they come to their end, and to the journal's,
+/// though the caller goes: the node waits for them as for a request, and they keep their turn until then.
 pub(crate) async fn carry_out(
-    executor: &Arc<Executor>,
-    api: Arc<Api>,
-    call: Call,
-) -> Result<v1::ApiOutcome, NodeError> {
-    let (executor, name) = (Arc::clone(executor), call.api.clone());
-    let work = tokio::spawn(async move { executor.execute(&api, &call, Consent::None).await });
-    let made = work.await.map_err(|_| NodeError::TaskFailed("it made a call"))?;
-    Ok(told(name, made))
+    executor: Arc<Executor>,
+    calls: Vec<(Arc<Api>, Call)>,
+    held: (Turn, Running),
+) -> Result<Vec<v1::ApiOutcome>, NodeError> {
+    let work = tokio::spawn(async move {
+        let mut outcomes = Vec::new();
+        for (api, call) in calls {
+            outcomes.push(told(&call.api, executor.execute(&api, &call, Consent::None).await));
+        }
+        drop(held);
+        outcomes
+    });
+    work.await.map_err(|_| NodeError::TaskFailed("it made a call"))
 }
 
-fn told(api: String, made: Result<Outcome, ExecuteError>) -> v1::ApiOutcome {
+fn told(api: &str, made: Result<Outcome, ExecuteError>) -> v1::ApiOutcome {
+    let api = api.to_owned();
     match made {
         Ok(Outcome { id, succeeded, status, result, .. }) => {
             let content = result.to_string();

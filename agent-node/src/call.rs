@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     act,
     apis::{
-        Api, Call, Library, Retriever,
+        Call, Hit, Library, Retriever,
         calling::{
-            Advice, Answered, CallError, CallOptions, Choice, Counted, Decision, Exchange, Retrieval, answer, counted,
-            document, render,
+            Advice, Answered, CallError, CallOptions, Choice, Decision, Exchange, Retrieval, Standing, answer,
+            document, render, standing,
         },
         execute::Executor,
     },
+    drain::Running,
     host::{Host, wire},
     queue::RequestQueue,
     request::Order,
@@ -52,6 +53,7 @@ impl Calls {
         host: &Host,
         request: v1::CallApiRequest,
         limits: &ServiceLimits,
+        running: &Running,
     ) -> Result<v1::CallApiResponse, NodeError> {
         let library =
             self.library.clone().ok_or_else(|| NodeError::invalid("catalogues", "this node has no catalogues"))?;
@@ -80,19 +82,19 @@ impl Calls {
                 abandoned,
             };
             let answered = answer(&library, &retrieval, &engine, &order.messages, &options)?;
-            drop(turn);
-            let counted = counted(&library, &retrieval.catalogues, answered, advice)?;
-            Ok::<_, NodeError>((counted, record))
+            Ok::<_, NodeError>((answered, record, turn))
         });
-        let (counted, record) = work.await.map_err(|_| NodeError::TaskFailed("it wrote a call"))??;
+        let (answered, record, turn) = work.await.map_err(|_| NodeError::TaskFailed("it wrote a call"))??;
+        let standing = standing(&answered, advice);
         let mut outcomes = Vec::new();
-        if let (Some(executor), Decision::Calls(calls)) = (executor, &counted.answered.outcome.decision) {
-            for call in calls {
-                let Some(api) = named(&counted.apis, call) else { continue };
-                outcomes.push(act::carry_out(&executor, Arc::clone(api), call.clone()).await?);
-            }
+        if let (Some(executor), Decision::Calls(calls), false) =
+            (executor, &answered.outcome.decision, standing.outvoted)
+        {
+            let wanted = |call: &Call| Some((Arc::clone(&named(&answered.retrieved, call)?.api), call.clone()));
+            let calls = calls.iter().filter_map(wanted).collect();
+            outcomes = act::carry_out(executor, calls, (turn, running.again())).await?;
         }
-        Ok(response(counted, outcomes, record.as_ref()))
+        Ok(response(answered, standing, outcomes, record.as_ref()))
     }
 }
 
@@ -102,15 +104,18 @@ fn advice(advised: &[v1::AdvisedCall]) -> Result<Vec<Advice>, NodeError> {
         let reason = format!("{} pieces are too many: send at most {MAX_ADVICE}", advised.len());
         return Err(NodeError::invalid("advice", reason));
     }
-    let read = |v1::AdvisedCall { api, arguments_json, confidence }: &v1::AdvisedCall| {
+    let read = |v1::AdvisedCall { api, arguments_json }: &v1::AdvisedCall| {
+        if api.is_empty() {
+            return Some(Advice { call: None });
+        }
         let arguments = serde_json::from_str(arguments_json).ok()?;
-        Some(Advice { call: Call { api: api.clone(), arguments }, confidence: *confidence })
+        Some(Advice { call: Some(Call { api: api.clone(), arguments }) })
     };
     Ok(advised.iter().filter_map(read).collect())
 }
 
-fn named<'a>(apis: &'a [Arc<Api>], call: &Call) -> Option<&'a Arc<Api>> {
-    apis.iter().find(|api| api.name == call.api)
+fn named<'a>(retrieved: &'a [Hit], call: &Call) -> Option<&'a Hit> {
+    retrieved.iter().find(|hit| hit.api.name == call.api)
 }
 
 /// The request as one to write, which has the same bounds; greedy where it does not say.
@@ -129,14 +134,19 @@ fn bounded(field: &'static str, asked: u32, default: usize, most: usize) -> Resu
     }
 }
 
-fn response(counted: Counted, outcomes: Vec<v1::ApiOutcome>, record: Option<&v1::PromptRecord>) -> v1::CallApiResponse {
-    let Counted { answered: Answered { retrieved, outcome, ms }, apis, votes, voters } = counted;
+fn response(
+    Answered { retrieved, outcome, ms }: Answered,
+    Standing { votes, voters, outvoted }: Standing,
+    outcomes: Vec<v1::ApiOutcome>,
+    record: Option<&v1::PromptRecord>,
+) -> v1::CallApiResponse {
     let (mut calls, mut missing) = (Vec::new(), None);
     match outcome.decision {
         Decision::Calls(all) => {
             for call in all {
-                let api = named(&apis, &call);
-                let (rendered, document) = api.map(|api| (render(&call, api), document(api))).unwrap_or_default();
+                let hit = named(&retrieved, &call);
+                let (rendered, document) =
+                    hit.map(|hit| (render(&call, &hit.api), document(&hit.api))).unwrap_or_default();
                 let arguments_json = serde_json::Value::Object(call.arguments).to_string();
                 calls.push(v1::ApiCall { api: call.api, arguments_json, rendered, document });
             }
@@ -144,7 +154,7 @@ fn response(counted: Counted, outcomes: Vec<v1::ApiOutcome>, record: Option<&v1:
         Decision::Missing { api, arguments } => missing = Some(v1::MissingArguments { api, arguments }),
         Decision::NoCall => {}
     }
-    let found = |hit: &crate::apis::Hit| v1::RetrievedApi { api: hit.api.name.clone(), score: hit.score };
+    let found = |hit: &Hit| v1::RetrievedApi { api: hit.api.name.clone(), score: hit.score };
     v1::CallApiResponse {
         calls,
         missing,
@@ -160,6 +170,7 @@ fn response(counted: Counted, outcomes: Vec<v1::ApiOutcome>, record: Option<&v1:
         outcomes,
         votes: wire(votes),
         voters: wire(voters),
+        outvoted,
     }
 }
 

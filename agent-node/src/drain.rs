@@ -30,6 +30,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// A part of the request that goes on by itself, whatever becomes of the rest: it is waited for as well.
+    pub(crate) fn again(&self) -> Self {
+        Self { killed: self.killed.clone(), _counted: self._counted.task_tracker().token() }
+    }
+
     /// Resolves when the grace is over.
     pub(crate) fn killed(&self) -> WaitForCancellationFutureOwned {
         self.killed.clone().cancelled_owned()

@@ -125,7 +125,7 @@ impl node_service_server::NodeService for NodeService {
         let parent = Parent::of(request.metadata().as_ref());
         let request = request.into_inner();
         let span = spans::served(&request.model, &parent);
-        let called = deadline.bound("it wrote a call", self.calls.run(&self.host, request, &self.limits));
+        let called = deadline.bound("it wrote a call", self.calls.run(&self.host, request, &self.limits, &running));
         let called = told::ended(&span, running.bound(called).await)?;
         let Usage { prompt_tokens, cached_prompt_tokens, completion_tokens } = called.usage.unwrap_or_default();
         let tokens = Tokens { input: prompt_tokens, cached: cached_prompt_tokens, output: completion_tokens };

@@ -178,6 +178,12 @@ impl Error {
         Self { code, message: message.into(), retry_after: None }
     }
 
+    /// Whether whoever was asked did nothing: it refused before.
+    pub(crate) fn refused(&self) -> bool {
+        use ErrorCode::{InvalidRequest, ModelNotHosted, Overloaded, PromptRefused};
+        matches!(self.code, InvalidRequest | ModelNotHosted | Overloaded | PromptRefused)
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, message)
     }

@@ -15,6 +15,7 @@ use super::{
     tools::Tools,
 };
 use crate::{
+    error::Error,
     runs::{AnswerForm, Question},
     topology::{MaxTokens, OutOfRange, Sampling, Topology},
 };
@@ -57,6 +58,11 @@ impl Wanted {
     pub(super) fn start(self, app: &App, caller: &Caller, asked: &RequestId) -> Result<Answers, ApiError> {
         let (topology, overrides) = extension::topology(app, caller, &self.model, &self.extension, &self.plugins)?;
         self.check_form(&topology)?;
+        if self.choices > 1 && topology.acts() {
+            let message =
+                format!("{} calls an API, which one request has done once: ask for one answer", topology.name());
+            return Err(ApiError::from(Error::invalid(message)).about("n"));
+        }
         let sampling = self.sampling(caller);
         let messages = self.told();
         let tokens = estimate(&messages, &sampling, &topology).saturating_mul(self.choices as u32);

@@ -134,10 +134,7 @@ pub(super) async fn write(seat: &Seat<'_>, opened: Opened, node: &str) -> Result
     // Of a prompt that came bit by bit, what the member did after its end counts.
     let started = call.parts.completed_at().map_or(*started, |at| at.max(*started));
     let (first_token, total) = (first_text.saturating_duration_since(started), started.elapsed());
-    Ok((
-        Answered { text, finish_reason, usage, mean_logprob, margin, first_token, total, calls: Vec::new() },
-        first_text,
-    ))
+    Ok((Answered { text, finish_reason, usage, mean_logprob, margin, first_token, total, advice: None }, first_text))
 }
 
 fn silent(idle: Duration) -> String {

@@ -68,8 +68,8 @@ pub(crate) struct Answered {
     /// From the first call to the first text.
     pub(crate) first_token: Duration,
     pub(crate) total: Duration,
-    /// Calls of APIs that it proposes.
-    pub(crate) calls: Vec<Advised>,
+    /// What it would call, where it was asked for a call of an API.
+    pub(crate) advice: Option<Advised>,
 }
 
 /// A seat that is lost.

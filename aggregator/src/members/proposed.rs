@@ -34,28 +34,27 @@ pub struct ApiRequest {
     pub deadline: Instant,
     /// Whether the node is to tell what the model was asked on the way.
     pub record: bool,
-    /// What others would call: votes beside the model's own choice.
+    /// What others would do: votes beside the model's own choice.
     pub advice: Vec<Advised>,
-    /// Whether the node is to carry the call out. Such a request is made once: whether a lost one called, nobody knows.
+    /// Whether the node is to carry the call out. Whether a lost one did, nobody knows: only who refused is followed by
+    /// another.
     pub execute: bool,
 }
 
-/// A call that a member would make.
-#[derive(Debug, Clone, PartialEq)]
+/// What a member would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advised {
-    /// The API's name in its catalogue.
+    /// The name in its catalogue of the API that it would call; empty for none.
     pub api: String,
     /// A JSON object.
     pub arguments_json: String,
-    /// How sure the member was, from 0 to 1.
-    pub confidence: f64,
 }
 
 /// A call that was to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// As its document writes calls.
-    pub rendered: String,
+    /// The API's name in its catalogue.
+    pub api: String,
     /// The server's status and whatever it said, or why there is nothing.
     pub said: Result<(String, String), String>,
 }
@@ -65,12 +64,14 @@ pub struct Made {
 pub struct Proposed {
     /// The calls with their documents or with what came of them, or what is missing for one; none if no API fits.
     pub text: Option<String>,
-    /// The calls.
-    pub calls: Vec<Advised>,
-    /// What came of each, where they were to be carried out.
+    /// What the member would do.
+    pub advice: Advised,
+    /// What came of each call, where they were to be carried out.
     pub made: Vec<Made>,
     /// How many would do exactly this, and of how many.
     pub votes: (u32, u32),
+    /// More than half would do the same other thing: nothing was carried out.
+    pub outvoted: bool,
     /// What it cost.
     pub usage: Usage,
     /// The probability of the choice, from 0 to 1.
@@ -132,6 +133,10 @@ async fn attempts(
         let picked = match pick(nodes, &Wanted::model(&request.model), &tried, request.deadline).await {
             Ok(picked) if !tried.contains(&picked.node) => picked,
             Ok(_) => break,
+            // Nobody was there to do anything.
+            Err(nobody) if request.execute => {
+                return Err(last.unwrap_or(Error { code: ErrorCode::ModelNotHosted, ..nobody }));
+            }
             Err(nobody) => return Err(last.unwrap_or(nobody)),
         };
         if attempt > 0 {
@@ -152,7 +157,8 @@ async fn attempts(
             Err(error) => {
                 spans::failed(&span, error.code.name());
                 hold_against(&picked, &error, watch);
-                if error.code.retry() == Retry::Never {
+                let again = if request.execute { error.refused() } else { error.code.retry() != Retry::Never };
+                if !again {
                     return Err(error);
                 }
                 last = Some(error);

@@ -61,7 +61,7 @@ pub(super) async fn find(
 
 /// What a node did for a seat, as the seat's text: all of it comes at once.
 pub(super) fn written(text: String, proposed: Proposed, watcher: &Watcher<'_>) -> Answered {
-    let Proposed { calls, usage, confidence, took, .. } = proposed;
+    let Proposed { advice, usage, confidence, took, .. } = proposed;
     watcher.accepted(usage.prompt_tokens, &[]);
     watcher.delta(&text, usage.completion_tokens);
     Answered {
@@ -72,7 +72,7 @@ pub(super) fn written(text: String, proposed: Proposed, watcher: &Watcher<'_>) -
         margin: None,
         first_token: took,
         total: took,
-        calls,
+        advice: Some(advice),
     }
 }
 

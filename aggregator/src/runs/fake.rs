@@ -160,7 +160,7 @@ impl Nodes for FakeNodes {
                 assert!(request.execute, "nothing was to be carried out");
                 votes.1 += u32::try_from(request.advice.len()).unwrap();
                 let said = said.map(|said| ("200 OK".to_owned(), said.to_owned())).map_err(str::to_owned);
-                made.push(Made { rendered: "delete_note(id=1)".to_owned(), said });
+                made.push(Made { api: "delete_note".to_owned(), said });
                 Some(format!("made: {:?}", made[0].said))
             }
             Act::Refuse(code, why) => return Err(Error::new(code, why)),
@@ -178,9 +178,10 @@ impl Nodes for FakeNodes {
         };
         let exchanges = [exchange("whether it fits", ""), exchange("a call", text.as_deref().unwrap_or_default())];
         let exchanges = if request.record { exchanges.to_vec() } else { Vec::new() };
-        let advised = |text: &String| Advised { api: text.clone(), arguments_json: "{}".to_owned(), confidence: 0.5 };
-        let calls = text.iter().map(advised).collect();
-        Ok(Proposed { text, calls, made, votes, usage, confidence: 0.5, took: Duration::ZERO, exchanges })
+        let advised = |text: &String| Advised { api: text.clone(), arguments_json: "{}".to_owned() };
+        let advice = text.as_ref().map(advised).unwrap_or_default();
+        let (outvoted, confidence, took) = (false, 0.5, Duration::ZERO);
+        Ok(Proposed { text, advice, made, votes, outvoted, usage, confidence, took, exchanges })
     }
 
     async fn generate(&self, picked: &Picked, call: &Call) -> Result<EventStream, Error> {

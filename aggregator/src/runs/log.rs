@@ -14,7 +14,7 @@ use super::{
     registry::{RunRecord, RunState, RunSummary},
 };
 use crate::{
-    error::{Error, ErrorCode},
+    error::{Error, ErrorCode, Retry},
     members::{Cut, TokenLogprob, Usage},
     records::Recorder,
 };
@@ -44,6 +44,8 @@ struct State {
     usage: Usage,
     warnings: Vec<String>,
     degraded: bool,
+    /// A member may have called an API.
+    acted: bool,
     end: Option<End>,
 }
 
@@ -188,8 +190,12 @@ impl RunLog {
     }
 
     /// Ends the run without one.
-    pub(super) fn fail(&self, error: Error, best_draft: Option<super::events::Draft>) {
+    pub(super) fn fail(&self, mut error: Error, best_draft: Option<super::events::Draft>) {
         let state = self.lock();
+        if state.acted && error.code.retry() != Retry::Never && error.code != ErrorCode::MemberTimedOut {
+            // Whoever asks again by itself would have the API called again.
+            (error.code, error.retry_after) = (ErrorCode::SynthesisLost, None);
+        }
         let failed = RunFailed {
             run_id: self.run_id.clone(),
             error: error.message.clone(),
@@ -202,6 +208,11 @@ impl RunLog {
         drop(state);
         let run_state = if error.code == ErrorCode::Cancelled { RunState::Cancelled } else { RunState::Failed };
         self.end(run_state, error.message.clone(), Event::RunFailed(failed), Some(error));
+    }
+
+    /// From here on an API may have been called for this run.
+    pub(super) fn acts(&self) {
+        self.lock().acted = true;
     }
 
     pub(super) fn has_ended(&self) -> bool {

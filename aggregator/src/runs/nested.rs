@@ -136,7 +136,7 @@ async fn follow(context: &Context<'_>, watcher: &Watcher<'_>, mut events: Reader
                     margin: None,
                     first_token: first_token.unwrap_or_default(),
                     total: started.elapsed(),
-                    calls: Vec::new(),
+                    advice: None,
                 });
             }
             Ok(Event::RunFailed(failed)) => {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorCode},
-    members::{Answered, Call, Lost, Parts, Usage, answer},
+    members::{Advised, Answered, Call, Lost, Parts, Usage, answer},
     metrics::Loss,
     stages::{
         Candidate, Prompt, budget,
@@ -200,11 +200,11 @@ async fn ask(
     if let Author::Topology(topology) = &seat.member.author {
         return nested::answer(context, topology, seat, prompt, &watcher, deadline).await;
     }
-    let mut spent = Usage::default();
+    let (mut spent, mut advice) = (Usage::default(), None);
     if !seat.member.apis.is_empty() {
         match calls::find(context, seat.member, &watcher, deadline).await? {
             Found::Api(answered) => return Ok(answered),
-            Found::Nothing(usage) => spent = usage,
+            Found::Nothing(usage) => (spent, advice) = (usage, Some(Advised::default())),
         }
     }
     let parts = Parts::whole(prompt.parts.clone());
@@ -212,5 +212,5 @@ async fn ask(
     let call = Call { deadline, top_logprobs: context.top_logprobs, ..call };
     let mut answered = answer(context.nodes, &call, &context.policy, &watcher).await?;
     answered.usage += spent;
-    Ok(answered)
+    Ok(Answered { advice, ..answered })
 }

@@ -34,6 +34,9 @@ pub struct Question {
     /// one, asked again with the one it drew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_seeds: bool,
+    /// It is refused where the topology calls an API: whoever asks the same again does not want that done again.
+    #[serde(skip)]
+    pub refuse_acts: bool,
     /// How long whoever asks will wait.
     #[serde(skip)]
     pub deadline: Option<Duration>,

@@ -112,6 +112,10 @@ impl Runner {
                 topology.name()
             )));
         }
+        if question.refuse_acts && topology.acts() {
+            let message = format!("topology {} calls an API by now, and this question refuses that", topology.name());
+            return Err(Error::invalid(message));
+        }
         let slot = self.admission.admit(&question.messages, &topology)?;
         let asked = shared.recorder.as_ref().map(|_| Asked { question: question.clone(), part_of: String::new() });
         let conversation = Conversation::try_new(question.messages, &shared.limits)?;

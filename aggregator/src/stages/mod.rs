@@ -60,8 +60,8 @@ pub struct Candidate {
     pub margin: Option<f64>,
     /// What it cost.
     pub usage: Usage,
-    /// Calls of APIs that it proposes.
-    pub calls: Vec<Advised>,
+    /// What its author would call, where it was asked for a call of an API.
+    pub advice: Option<Advised>,
 }
 
 /// What a member is given.
@@ -118,7 +118,7 @@ impl Candidate {
             mean_logprob: answered.mean_logprob,
             margin: answered.margin,
             usage: answered.usage,
-            calls: answered.calls.clone(),
+            advice: answered.advice.clone(),
         }
     }
 

@@ -17,7 +17,7 @@ fn draft(seat: usize, text: &str) -> Candidate {
         mean_logprob: -1.0,
         margin: None,
         usage: Usage::default(),
-        calls: Vec::new(),
+        advice: None,
     }
 }
 

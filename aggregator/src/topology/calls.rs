@@ -10,7 +10,8 @@ impl Topology {
             calls = calls.saturating_add(stage.calls(drafts));
             drafts = match stage {
                 Stage::Propose(propose) => propose.seats(),
-                Stage::Act(_) => 1,
+                // What came of it is the only draft; where nothing is called, those in words go on.
+                Stage::Act(_) => drafts + 1,
                 Stage::Select(select) => select.keep.min(drafts),
                 Stage::Gate(_) | Stage::Synthesize(_) => drafts,
             };

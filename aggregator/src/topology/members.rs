@@ -40,6 +40,9 @@ pub(super) enum Place {
 pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, place: Place) -> Read {
     let many = place == Place::Drafts;
     let author = read_author(&mut section, context, many);
+    if place == Place::Actor {
+        return read_actor(section, author);
+    }
     let role = read_role(&mut section, context.roles);
     let system = section.get("system", string);
     let sampling = read_sampling(&mut section);
@@ -48,14 +51,22 @@ pub(super) fn read(mut section: Section<'_>, context: &Context<'_>, place: Place
     } else {
         None
     };
-    let apis = if place == Place::Writer { Vec::new() } else { read_apis(&mut section) };
-    if place == Place::Actor && !section.has("apis") {
-        section.wrong_here("\"apis\" is missing: name the catalogues that it may call out of, see `synod apis list`");
-    }
+    let apis = if many { read_apis(&mut section) } else { Vec::new() };
     section.finish();
     let samples = samples.unwrap_or(Samples::ONE);
     let member = author.map(|author| Member { author, role, system, sampling, samples, apis });
     Read { member, seats: samples.get() }
+}
+
+/// An actor writes a call, greedily and under its own instructions: there is nothing else to say of it.
+fn read_actor(mut section: Section<'_>, author: Option<Author>) -> Read {
+    let apis = read_apis(&mut section);
+    if !section.has("apis") {
+        section.wrong_here("\"apis\" is missing: name the catalogues that it may call out of, see `synod apis list`");
+    }
+    section.finish();
+    let (role, system, sampling, samples) = (None, None, Sampling::default(), Samples::ONE);
+    Read { member: author.map(|author| Member { author, role, system, sampling, samples, apis }), seats: 1 }
 }
 
 fn read_apis(section: &mut Section<'_>) -> Vec<String> {

@@ -299,6 +299,15 @@ impl Topology {
         self.stages.iter().any(|stage| matches!(stage, Stage::Act(_)))
     }
 
+    /// Whether members of it propose calls of APIs.
+    pub(crate) fn proposes_calls(&self) -> bool {
+        let proposes = |member: &Member| match &member.author {
+            Author::Topology(inner) => inner.proposes_calls(),
+            Author::Model(_) => !member.apis.is_empty(),
+        };
+        self.stages.iter().flat_map(Stage::members).any(proposes)
+    }
+
     /// What records say of it. Two that have one digest do the same: it is of all that was understood, whatever the text.
     pub(crate) fn recorded(&self) -> TopologyText {
         let meaning = format!("{:?}{:?}{:?}", self.name, self.deadline, self.stages);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    MAX_CALLS, MAX_DEPTH, MAX_STAGES, Stage, Topologies, Topology,
+    Author, MAX_CALLS, MAX_DEPTH, MAX_STAGES, Stage, Topologies, Topology,
     file::{DEFAULT_DEADLINE, Known},
     members::Context,
     nearest::hint,
@@ -125,10 +125,7 @@ impl<'t, 'c> Reader<'t, 'c> {
 /// ends soon, too.
 fn is_bounded(topology: &Topology, section: &Section<'_>) -> bool {
     let (depth, calls) = (topology.depth(), topology.calls());
-    let acts = topology.stages().iter().filter(|stage| matches!(stage, Stage::Act(_))).count();
-    if acts > 1 {
-        section.wrong_here(format!("{acts} stages act: a run calls once, others advise"));
-    }
+    let is_consistent = acts_once(topology, section);
     if depth > MAX_DEPTH {
         section.wrong_here(format!("topologies stand {depth} deep in it: at most {MAX_DEPTH} may"));
     }
@@ -137,5 +134,29 @@ fn is_bounded(topology: &Topology, section: &Section<'_>) -> bool {
             "a run would make up to {calls} calls, those of the topologies in it included: at most {MAX_CALLS} are allowed"
         ));
     }
-    depth <= MAX_DEPTH && calls <= MAX_CALLS && acts <= 1
+    depth <= MAX_DEPTH && calls <= MAX_CALLS && is_consistent
+}
+
+/// Whoever proposes a call where one is made advises on that one, and is counted.
+fn acts_once(topology: &Topology, section: &Section<'_>) -> bool {
+    let acts = |stage: &Stage| matches!(stage, Stage::Act(_));
+    let count = topology.stages().iter().filter(|stage| acts(stage)).count();
+    let after = topology.stages().iter().skip_while(|stage| !acts(stage)).skip(1);
+    let late = after.flat_map(Stage::members).any(|member| !member.apis.is_empty());
+    let inner = topology
+        .stages()
+        .iter()
+        .flat_map(Stage::members)
+        .any(|member| matches!(&member.author, Author::Topology(inner) if inner.proposes_calls()));
+    let wrong = match (count, late, inner) {
+        (0, ..) | (1, false, false) => return true,
+        (1, true, _) => "a member proposes calls after the stage that acts: nobody would make them".to_owned(),
+        (1, ..) => {
+            "a topology in it proposes calls, which the stage that acts would not count: give `apis` to members here"
+                .to_owned()
+        }
+        _ => format!("{count} stages act: a run calls once, others advise"),
+    };
+    section.wrong_here(wrong);
+    false
 }

@@ -86,6 +86,9 @@ fn each_rule_of_a_stage_has_its_message() {
     check_one(&act("[[topologies.t.stages]]\nkind = 'act'\nmember = { model = 'm' }\n"), "\"apis\" is missing");
     check_one(&act("[[topologies.t.stages]]\nkind = 'act'\n"), "\"member\" is missing: say who calls");
     check_one(once, "the last stage must be");
+    check_one(&act(&once.replace("apis", "system = 'Be kind.', apis")), "unknown key");
+    let late = "[[topologies.t.stages]]\nkind = 'propose'\nmembers = [{ model = 'm', apis = ['notes'] }]\n";
+    check_one(&act(&format!("{once}{late}")), "proposes calls after the stage that acts");
     let nested = "[[topologies.u.stages]]\nkind = 'propose'\nmembers = [{ topology = 't' }]\n\
         [[topologies.u.stages]]\nkind = 'synthesize'\nmember = { model = 'm' }\n";
     check_one(&(act(once) + nested), "\"t\" calls an API, which a run does once");

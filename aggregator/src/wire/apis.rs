@@ -8,10 +8,9 @@ use crate::members::{Advised, ApiRequest, Exchange, Made, Proposed};
 
 pub(crate) fn call_api(request: &ApiRequest) -> v1::CallApiRequest {
     let message = |(role, content): &(String, String)| v1::Message { role: role.clone(), content: content.clone() };
-    let advised = |Advised { api, arguments_json, confidence }: &Advised| v1::AdvisedCall {
+    let advised = |Advised { api, arguments_json }: &Advised| v1::AdvisedCall {
         api: api.clone(),
         arguments_json: arguments_json.clone(),
-        confidence: *confidence,
     };
     v1::CallApiRequest {
         model: request.model.clone(),
@@ -28,22 +27,26 @@ pub(crate) fn call_api(request: &ApiRequest) -> v1::CallApiRequest {
 /// Calls with their documents: whoever reads several that differ can tell which is right. The same call is the same text.
 /// Those that were made come with what they brought back instead.
 pub(crate) fn proposed(response: v1::CallApiResponse) -> Proposed {
-    let v1::CallApiResponse { calls, missing, confidence, usage, exchanges, outcomes, votes, voters, .. } = response;
+    let v1::CallApiResponse { calls, missing, confidence, usage, exchanges, outcomes, votes, voters, outvoted, .. } =
+        response;
     let confidence = confidence.clamp(0.0, 1.0);
     let asked = missing.map(|v1::MissingArguments { api, arguments }| {
         format!("{api} would fit, but these of its arguments are not known: {}. Ask for them.", arguments.join(", "))
     });
-    let made: Vec<Made> = calls.iter().zip(outcomes).map(|(call, outcome)| made(call, outcome)).collect();
-    let call = |v1::ApiCall { rendered, document, .. }: &v1::ApiCall| format!("call: {rendered}\n{document}");
-    let texts: Vec<String> =
-        if made.is_empty() { calls.iter().map(call).collect() } else { made.iter().map(told).collect() };
+    let (made, mut texts): (Vec<Made>, Vec<String>) =
+        calls.iter().zip(outcomes).map(|(call, outcome)| made(call, outcome)).unzip();
+    if made.is_empty() {
+        let call = |v1::ApiCall { rendered, document, .. }: &v1::ApiCall| format!("call: {rendered}\n{document}");
+        texts = calls.iter().map(call).collect();
+    }
     let text = asked.or_else(|| Some(texts.join("\n\n")).filter(|text| !text.is_empty()));
-    let advised = |v1::ApiCall { api, arguments_json, .. }: v1::ApiCall| Advised { api, arguments_json, confidence };
+    let advised = |v1::ApiCall { api, arguments_json, .. }: v1::ApiCall| Advised { api, arguments_json };
     Proposed {
         text,
-        calls: calls.into_iter().map(advised).collect(),
+        advice: calls.into_iter().next().map(advised).unwrap_or_default(),
         made,
         votes: (votes, voters),
+        outvoted,
         usage: usage.unwrap_or_default().into(),
         confidence,
         took: Duration::ZERO,
@@ -51,18 +54,16 @@ pub(crate) fn proposed(response: v1::CallApiResponse) -> Proposed {
     }
 }
 
-fn made(call: &v1::ApiCall, outcome: v1::ApiOutcome) -> Made {
+/// A call that was to be made, and how whoever answers with it is told.
+fn made(call: &v1::ApiCall, outcome: v1::ApiOutcome) -> (Made, String) {
     let v1::ApiOutcome { status, result, error, .. } = outcome;
-    Made { rendered: call.rendered.clone(), said: if error.is_empty() { Ok((status, result)) } else { Err(error) } }
-}
-
-/// A call that was made, for whoever answers with it.
-fn told(Made { rendered, said }: &Made) -> String {
-    match said {
-        Ok((status, result)) => {
-            format!("This call was made: {rendered}\nThe server answered {status}, with this data:\n{result}")
-        }
-        Err(why) => format!("This call has no result: {rendered}\n{why}"),
+    let (api, rendered) = (call.api.clone(), &call.rendered);
+    if error.is_empty() {
+        let text = format!("This call was made: {rendered}\nThe server answered {status}, with this data:\n{result}");
+        (Made { api, said: Ok((status, result)) }, text)
+    } else {
+        let text = format!("This call has no result: {rendered}\n{error}");
+        (Made { api, said: Err(error) }, text)
     }
 }
 

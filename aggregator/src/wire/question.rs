@@ -26,6 +26,7 @@ impl TryFrom<v1::AskRequest> for Question {
             run_id: request.run_id,
             ignore_end: request.ignore_end,
             keep_seeds: request.keep_seeds,
+            refuse_acts: request.refuse_acts,
             form: AnswerForm { grammar: request.grammar.map(Grammar::try_from).transpose()?, ..AnswerForm::default() },
             ..Self::default()
         })
@@ -43,6 +44,7 @@ impl From<Question> for v1::AskRequest {
             run_id: question.run_id,
             ignore_end: question.ignore_end,
             keep_seeds: question.keep_seeds,
+            refuse_acts: question.refuse_acts,
             grammar: question.form.grammar.as_ref().map(Into::into),
         }
     }
@@ -102,7 +104,7 @@ mod tests {
         let schema = Grammar::JsonSchema("{}".to_owned());
         for grammar in [Grammar::Regex("a+".to_owned()), schema, Grammar::JsonObject, lark] {
             let form = AnswerForm { grammar: Some(grammar), top_logprobs: None };
-            let question = Question { form, keep_seeds: true, ..Question::new("Why?") };
+            let question = Question { form, keep_seeds: true, refuse_acts: true, ..Question::new("Why?") };
             assert_eq!(Question::try_from(v1::AskRequest::from(question.clone())).unwrap(), question);
         }
         let empty = v1::AskRequest { grammar: Some(v1::Grammar::default()), ..v1::AskRequest::default() };

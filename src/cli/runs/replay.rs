@@ -52,7 +52,7 @@ pub(super) async fn run(replay: Replay, context: Context) -> Result<(), Failure>
         let failure = Failure::new(ExitCode::Usage, "this run called an API: asked again, it calls again");
         return Err(failure.hint("if that does no harm, add --call-again"));
     }
-    let question = question(&before)?;
+    let question = Question { refuse_acts: !replay.call_again, ..question(&before)? };
     let topology = Some(before.began.topology.name.as_str());
     let overrides: Overrides = question.overrides.clone();
     let whom = Whom { endpoint: replay.whose.endpoint.as_deref(), topology, overrides };

@@ -1,7 +1,7 @@
 //! Whether what a call says is from the request. A grammar makes models write every required argument, also those that
 //! nobody named; these are asked for, not made up.
 //!
-//! A value whose words stand in the conversation or in the document is from there. Of any other the model is asked how much
+//! A value one of whose words stands in what the user said or in the document is from there. Of any other the model is asked how much
 //! likelier the request makes it than no request does (pointwise mutual information): "ten" makes `10` likelier; what is as
 //! likely without the request is the model's own.
 
@@ -77,16 +77,20 @@ impl Grounds<'_> {
         Ok(made_up)
     }
 
-    /// Every word and number of conversation and documents.
-    fn words(&self) -> HashSet<String> {
-        let said = self.conversation.iter().map(|message| &message.content).chain(self.documents);
-        said.flat_map(|text| chunks(text)).collect()
+    /// What users and documents say; instructions and what models wrote before are no ground for a value.
+    fn said(&self) -> impl Iterator<Item = &String> {
+        let users = self.conversation.iter().filter(|message| message.role == "user");
+        users.map(|message| &message.content).chain(self.documents)
     }
 
-    /// Every number of conversation and documents, however it is written.
+    /// Every word and number of that.
+    fn words(&self) -> HashSet<String> {
+        self.said().flat_map(|text| chunks(text)).collect()
+    }
+
+    /// Every number of that, however it is written.
     fn numbers(&self) -> Vec<f64> {
-        let said = self.conversation.iter().map(|message| &message.content).chain(self.documents);
-        said.flat_map(|text| numbers(text)).collect()
+        self.said().flat_map(|text| numbers(text)).collect()
     }
 
     /// What the request adds to the log-probability of `value` after `before`.

@@ -31,7 +31,7 @@ use synod_models::{
 use tokio_util::sync::CancellationToken;
 
 pub use account::Exchange;
-pub use advice::{Advice, Counted, counted};
+pub use advice::{Advice, Standing, standing};
 pub use answer::{Decision, check};
 pub use choose::Judged;
 pub(crate) use document::document;

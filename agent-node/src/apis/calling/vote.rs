@@ -74,7 +74,7 @@ fn choice(decision: &Decision) -> String {
 }
 
 /// All that it says, in one spelling.
-fn wording(decision: &Decision, apis: &[&Api]) -> String {
+pub(super) fn wording(decision: &Decision, apis: &[&Api]) -> String {
     match decision {
         Decision::NoCall => String::new(),
         Decision::Missing { arguments, .. } => {

@@ -1,6 +1,7 @@
 //! Members that propose calls of APIs, and the one that makes one.
 
 use super::*;
+use crate::members::{Advised, Grammar};
 
 #[tokio::test(start_paused = true)]
 async fn the_same_call_of_an_api_is_one_vote() {
@@ -52,12 +53,26 @@ async fn one_member_acts_and_the_others_advise() {
     let decided =
         |event: &Event| if let Event::StageFinished(stage) = event { Some(stage.decision.clone()) } else { None };
     let decided: Vec<String> = ended.events.iter().filter_map(decided).collect();
-    assert_eq!(decided[1], "1 of 3 for delete_note(id=1): 200 OK");
+    assert_eq!(decided[1], "1 of 3 for delete_note: 200 OK");
     let requests = nodes.api_requests.lock().unwrap();
     let asked = |model: &str| requests.iter().filter(|request| request.model == model).collect::<Vec<_>>();
     assert_eq!((asked("a")[0].execute, asked("c").len(), asked("c")[0].advice.len()), (false, 1, 2));
     assert!(asked("b")[0].messages[0].1.starts_with("You advise"), "{:?}", asked("b")[0].messages);
     assert!(asked("c")[0].messages[0].1.starts_with("You make the call"), "{:?}", asked("c")[0].messages);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_refused_is_followed_by_another() {
+    let refused = [Act::Refuse(ErrorCode::PromptRefused, "this node carries out no calls")];
+    let (ended, nodes) = run(acting(Act::Propose(None), refused), topology("acting")).await;
+    assert!(!ended.finished().degraded);
+    assert_eq!(nodes.quoted("s"), [r#"made: Ok(("200 OK", "a second time"))"#]);
+    // Who found nothing is a vote as well.
+    let requests = nodes.api_requests.lock().unwrap();
+    assert_eq!(
+        requests.iter().rfind(|request| request.execute).unwrap().advice,
+        [Advised::default(), Advised::default()]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +89,8 @@ async fn an_actor_that_is_lost_is_not_asked_again() {
 async fn a_call_that_is_not_allowed_is_told_and_not_made_up() {
     let denied = [Act::Call(Err("irreversible calls are denied"))];
     let (ended, nodes) = run(acting(Act::Propose(None), denied), topology("acting")).await;
-    assert!(ended.finished().warnings[0].contains("could not call delete_note(id=1): irreversible calls are denied"));
+    // Why is a text, and stands where texts do.
+    assert_eq!(ended.finished().warnings, ["stage 1 has no result of delete_note: its seat says why"]);
     assert_eq!(nodes.quoted("s"), [r#"made: Err("irreversible calls are denied")"#]);
 }
 
@@ -83,4 +99,16 @@ async fn where_no_api_fits_the_words_go_on() {
     let (ended, nodes) = run(acting(Act::Propose(None), [Act::Propose(None)]), topology("acting")).await;
     assert!(!ended.finished().degraded);
     assert_eq!(nodes.quoted("s"), ["Words.", "Words."]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_after_a_call_is_not_to_be_asked_again() {
+    let form = AnswerForm { grammar: Some(Grammar::JsonObject), top_logprobs: None };
+    let nodes = acting(Act::Propose(None), [Act::Call(Ok("gone"))]);
+    let nodes = nodes.node("n1", "s", [Act::Refuse(ErrorCode::Unavailable, "away")]);
+    let (ended, nodes) = run(nodes, Question { form, ..topology("acting") }).await;
+    assert_eq!(ended.failed().1.code, ErrorCode::SynthesisLost);
+    let runner = runner(&nodes, Limits::standard());
+    let again = runner.start(Question { refuse_acts: true, ..topology("acting") });
+    assert_eq!(again.err().map(|error| error.code), Some(ErrorCode::InvalidRequest));
 }
