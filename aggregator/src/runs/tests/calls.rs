@@ -81,7 +81,7 @@ async fn an_actor_that_is_lost_is_not_asked_again() {
     let (ended, nodes) = run(acting(Act::Propose(Some("call: delete_note(id=1)")), lost), topology("acting")).await;
     assert!(ended.finished().degraded);
     let quoted = nodes.quoted("s");
-    assert!(quoted.len() == 1 && quoted[0].contains("what came of it is not known: it went away"), "{quoted:?}");
+    assert!(quoted.len() == 1 && quoted[0].contains("what came of the call is not known: it went away"), "{quoted:?}");
     assert_eq!(nodes.api_requests.lock().unwrap().iter().filter(|request| request.execute).count(), 1);
 }
 
