@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use synod_agent_node::apis::{
     Hit, Library, Retriever,
@@ -36,7 +35,7 @@ pub(crate) struct Search {
     #[arg(long, value_name = "NAME")]
     catalogue: Option<String>,
     /// How documents are ranked
-    #[arg(long, default_value = "hybrid", value_parser = retriever_parser())]
+    #[arg(long, default_value = "hybrid", value_parser = super::retriever())]
     retriever: Retriever,
     /// Have a chat model judge what was found, and order it
     #[arg(long, value_name = "MODEL")]
@@ -46,12 +45,6 @@ pub(crate) struct Search {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-}
-
-/// `--retriever`
-fn retriever_parser() -> impl TypedValueParser<Value = Retriever> {
-    PossibleValuesParser::new(Retriever::ALL.map(Retriever::name))
-        .try_map(|name| Retriever::from_name(&name).ok_or("no such retriever"))
 }
 
 #[derive(Serialize)]

@@ -10,18 +10,17 @@
 //!
 //! No order of documents enters, and what was computed of a document serves all requests.
 
-use std::time::Instant;
-
 use synod_models::{
     engine::{Engine, Likelihood},
     text::{ChatMessage, Specials},
 };
 
 use super::{
-    CallError, CallOptions, Candidate, Exchange,
+    CallError, CallOptions, Candidate,
     account::Account,
     document::document,
     prompt::{Task, prompt},
+    weigh::{silent, weigh},
 };
 use crate::prompt::Stretch;
 
@@ -109,10 +108,7 @@ struct Thought {
 
 impl<'a> Asker<'a> {
     fn new(engine: &'a Engine, conversation: &'a [ChatMessage]) -> Result<Self, CallError> {
-        let mut empty = conversation.to_vec();
-        if let Some(last) = empty.last_mut() {
-            "N/A".clone_into(&mut last.content);
-        }
+        let empty = silent(conversation);
         let token = |word: &str| engine.tokenizer().encode(word, Specials::AsText).first().copied().unwrap_or_default();
         Ok(Self { engine, conversation, empty, yes: token("Yes"), no: token("No") })
     }
@@ -146,21 +142,8 @@ impl<'a> Asker<'a> {
         from: usize,
         account: &mut Account,
     ) -> Result<Likelihood, CallError> {
-        let began = Instant::now();
         let (before, text) = prompt.ids().split_at(from);
-        let answers = [self.yes, self.no];
-        let likelihood = self.engine.likelihood(before, text, &answers)?;
-        account.asked(likelihood.computed, 0, || Exchange {
-            purpose,
-            prompt: prompt.clone(),
-            schema: String::new(),
-            text: String::new(),
-            tokens: answers.into_iter().zip(likelihood.next.iter().copied()).collect(),
-            cached_prompt_tokens: prompt.ids().len() - likelihood.computed,
-            completion_tokens: 0,
-            took: began.elapsed(),
-        });
-        Ok(likelihood)
+        weigh(self.engine, purpose, prompt, (before, text, &[self.yes, self.no]), account)
     }
 }
 

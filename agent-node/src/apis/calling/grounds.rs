@@ -5,7 +5,7 @@
 //! likelier the request makes it than no request does (pointwise mutual information): "ten" makes `10` likelier; what is as
 //! likely without the request is the model's own.
 
-use std::{collections::HashSet, time::Instant};
+use std::collections::HashSet;
 
 use serde_json::Value;
 use synod_models::{
@@ -14,10 +14,11 @@ use synod_models::{
 };
 
 use super::{
-    CallError, Decision, Exchange,
+    CallError, Decision,
     account::Account,
     document::is_required,
     prompt::{Task, prompt},
+    weigh::{silent, weigh},
 };
 use crate::{
     apis::{Api, Call},
@@ -95,37 +96,16 @@ impl Grounds<'_> {
 
     /// What the request adds to the log-probability of `value` after `before`.
     fn gain(&self, name: &str, before: &str, value: &str, account: &mut Account) -> Result<f64, CallError> {
-        let mut silent = self.conversation.to_vec();
-        if let Some(last) = silent.last_mut() {
-            "N/A".clone_into(&mut last.content);
-        }
-        let without = prompt(self.engine, &silent, self.documents, self.task)?;
-        let with = self.weigh(format!("{name} with the request"), self.prompt, (before, value), account)?;
-        Ok(with - self.weigh(format!("{name} without the request"), &without, (before, value), account)?)
-    }
-
-    fn weigh(
-        &self,
-        purpose: String,
-        prompt: &Stretch,
-        (before, value): (&str, &str),
-        account: &mut Account,
-    ) -> Result<f64, CallError> {
-        let began = Instant::now();
         let ids = |text: &str| self.engine.tokenizer().encode(text, Specials::AsText);
-        let (beginning, value) = ([prompt.ids(), &ids(before)].concat(), ids(value));
-        let likelihood = self.engine.likelihood(&beginning, &value, &[])?;
-        account.asked(likelihood.computed, 0, || Exchange {
-            purpose,
-            prompt: prompt.clone(),
-            schema: String::new(),
-            text: String::new(),
-            tokens: value.iter().copied().zip(likelihood.tokens.iter().copied()).collect(),
-            cached_prompt_tokens: beginning.len() + value.len() - likelihood.computed,
-            completion_tokens: 0,
-            took: began.elapsed(),
-        });
-        Ok(likelihood.tokens.iter().map(|&logprob| f64::from(logprob)).sum())
+        let (before, value) = (ids(before), ids(value));
+        let mut sum = |purpose: String, prompt: &Stretch| -> Result<f64, CallError> {
+            let beginning = [prompt.ids(), &before].concat();
+            let likelihood = weigh(self.engine, purpose, prompt, (&beginning, &value, &[]), account)?;
+            Ok(likelihood.tokens.iter().map(|&logprob| f64::from(logprob)).sum())
+        };
+        let without = prompt(self.engine, &silent(self.conversation), self.documents, self.task)?;
+        let with = sum(format!("{name} with the request"), self.prompt)?;
+        Ok(with - sum(format!("{name} without the request"), &without)?)
     }
 }
 

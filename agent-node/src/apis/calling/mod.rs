@@ -19,6 +19,7 @@ mod rerank;
 mod say;
 mod schema;
 mod vote;
+mod weigh;
 mod write;
 
 use std::sync::Arc;
