@@ -23,7 +23,7 @@ Examples:
 
 Memory:
   weights       matrices in the file's own bits, as panels; vectors as f32
-  keys, values  layers · key-value heads · head width · 2 · 2 bytes a token, in blocks of 64 tokens
+  keys, values  layers · key-value heads · 2 · (head width · 2 + 4) bytes a token, in blocks of 64 tokens
   activations   256 rows of a step's widest layer, and the logits
   overhead      program and tokenizer
 The rule of thumb is two bytes a parameter and a fifth more: weights as f16.

@@ -10,9 +10,10 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use synod_kernels::{
     Activations, BLOCK_TOKENS, Format, KvCache, KvShape, PackedMatrix, Team,
-    attention::{Batch, BatchRow, Heads, attend},
+    attention::{Batch, BatchRow, Heads, Queries, attend},
     elementwise::{quantize, rms_norm_quantize},
     linear::{Part, Write, linear},
+    rope::{Pairs, Rope, rotate_and_store},
 };
 
 fn noise(count: usize) -> Vec<f32> {
@@ -66,7 +67,8 @@ fn attention(c: &mut Criterion) {
     const CONTEXT: usize = 1024;
     let team = Team::new(1);
     let heads = Heads { heads: 9, kv_heads: 3, head_dim: 64, query_scale: 0.125 };
-    let cache = KvCache::new(KvShape { layers: 1, kv_heads: 3, head_dim: 64 }, 24).unwrap();
+    let rope = Rope::new(64, 10_000.0, 1.0, &[], Pairs::Halves);
+    let mut cache = KvCache::new(KvShape { layers: 1, kv_heads: 3, head_dim: 64 }, 24).unwrap();
     let shared: Vec<u32> = (0..CONTEXT / BLOCK_TOKENS).map(|block| block as u32).collect();
     let one = |sequence: usize, position: usize| BatchRow { sequence, position };
     let table = |own: u32| [shared.clone(), vec![own]].concat();
@@ -77,10 +79,12 @@ fn attention(c: &mut Criterion) {
     ];
     let mut group = c.benchmark_group("attention");
     for (name, batch) in cases {
-        let qkv = noise(batch.rows.len() * heads.width());
+        let (mut qkv, mut queries) = (noise(batch.rows.len() * heads.width()), Queries::default());
+        let angles = rope.angles(batch.rows.iter().map(|row| row.position));
+        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0, &mut queries);
         let mut out = vec![0.0; batch.rows.len() * 9 * 64];
         group.bench_function(name, |b| {
-            b.iter(|| attend(&team, black_box(&qkv), heads, None, &batch, &cache, 0, &mut out))
+            b.iter(|| attend(&team, black_box(&queries), heads, None, &batch, &cache, 0, &mut out))
         });
     }
     group.finish();

@@ -71,7 +71,7 @@ impl Line {
 
 /// Nearest integer, ties to even, for |x| < 2^22: adding 1.5·2^23 leaves the rounded integer in the low mantissa bits.
 #[inline(always)]
-fn round(x: f32) -> i32 {
+pub(crate) fn round(x: f32) -> i32 {
     const MAGIC: f32 = 12_582_912.0;
     (x + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
 }

@@ -27,10 +27,10 @@ macro_rules! by_tier {
         match $isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a tier is only chosen where the machine has it.
-            Isa::Avx512Vnni => unsafe { on_avx512($($arg),*) },
+            $crate::Isa::Avx512Vnni => unsafe { on_avx512($($arg),*) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Isa::AvxVnni | Isa::Avx2 => unsafe { on_avx2($($arg),*) },
+            $crate::Isa::AvxVnni | $crate::Isa::Avx2 => unsafe { on_avx2($($arg),*) },
             _ => $body($($arg),*),
         }
     }};
@@ -83,6 +83,22 @@ pub(crate) fn exp(x: f32) -> f32 {
         p = p * r + c;
     }
     let p = p * r * r + r + 1.0;
+    let power = (shifted.to_bits() as i32 - MAGIC.to_bits() as i32 + 127) << 23;
+    p * f32::from_bits(power as u32)
+}
+
+/// Of the polynomial that is 2^r for |r| ≤ ½ to 10⁻⁷ of it, and exact at 0; highest power first.
+#[allow(clippy::approx_constant, reason = "fitted: not quite ln 2")]
+pub(crate) const EXP2: [f32; 6] = [1.326_472_7e-3, 9.671_513e-3, 5.550_733_6e-2, 0.240_222_42, 0.693_147, 1.0];
+
+/// 2^x for x ≤ 0, to 2·10⁻⁷ of it; 2^−126 for what is less.
+#[inline(always)]
+pub(crate) fn exp2(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0;
+    let x = x.max(-126.0);
+    let shifted = x + MAGIC;
+    let r = x - (shifted - MAGIC);
+    let p = EXP2.into_iter().fold(0.0, |p, c| p * r + c);
     let power = (shifted.to_bits() as i32 - MAGIC.to_bits() as i32 + 127) << 23;
     p * f32::from_bits(power as u32)
 }
@@ -195,6 +211,9 @@ mod tests {
             let x = i as f32 / 100.0;
             let (got, want) = (f64::from(exp(x)), f64::from(x).exp());
             assert!((got - want).abs() <= 4e-7 * want, "exp({x}) = {got}, want {want}");
+            let x = -x.abs();
+            let (got, want) = (f64::from(exp2(x)), f64::from(x).exp2());
+            assert!((got - want).abs() <= 2e-7 * want, "exp2({x}) = {got}, want {want}");
         }
     }
 

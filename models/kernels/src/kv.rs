@@ -1,10 +1,12 @@
 //! Keys and values of past tokens, in blocks of 64 tokens that a table per sequence strings together.
 //!
-//! A block holds, for each layer and key-value head, the keys as `[head_dim][64]` (16 tokens a register: scores come out
-//! without a horizontal sum) and the values as `[64][head_dim]`, all f16.
+//! A block holds, for each layer and key-value head, 64 keys and 64 values as 16-bit integers with a scale each
+//! (`fixed.rs`), in the order in which instructions multiply: that which is summed over in pairs, what stays side by
+//! side ([`HeadBlock`]).
 
-use half::{f16, slice::HalfFloatSliceExt};
 use memmap2::MmapMut;
+
+use crate::fixed::Scale;
 
 /// Tokens of a block.
 pub const BLOCK_TOKENS: usize = 64;
@@ -28,8 +30,26 @@ impl KvShape {
 
     /// Bytes of a block in a [`KvCache`].
     pub const fn block_bytes(self) -> usize {
-        self.block_values() * size_of::<f16>()
+        self.layers * self.kv_heads * self.head_bytes()
     }
+
+    /// Bytes of one head in a block: integers, then scales; a multiple of 64.
+    const fn head_bytes(self) -> usize {
+        2 * BLOCK_TOKENS * (self.head_dim * size_of::<i16>() + size_of::<f32>())
+    }
+}
+
+/// A key-value head in a block.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadBlock<'a> {
+    /// Keys, `[head_dim / 2][64 tokens][2]`.
+    pub(crate) keys: &'a [i16],
+    /// Values, `[32 pairs of tokens][head_dim][2]`.
+    pub(crate) values: &'a [i16],
+    /// What the integers of each token's key are multiplied by.
+    pub(crate) key_scales: &'a [f32; BLOCK_TOKENS],
+    /// What the integers of each token's value are multiplied by.
+    pub(crate) value_scales: &'a [f32; BLOCK_TOKENS],
 }
 
 /// The memory of all blocks. Only what was written takes physical memory.
@@ -66,23 +86,32 @@ impl KvCache {
         self.blocks
     }
 
-    /// Values of the keys of one head in one block, and as many of the values.
+    /// Integers of the keys of one head in one block, and as many of the values.
     fn head_len(&self) -> usize {
         self.shape.head_dim * BLOCK_TOKENS
     }
 
+    /// Bytes before a head in a block.
     fn offset(&self, layer: usize, block: usize, head: usize) -> usize {
         let KvShape { layers, kv_heads, .. } = self.shape;
         assert!(layer < layers && block < self.blocks && head < kv_heads, "block {block} of {}", self.blocks);
-        ((block * layers + layer) * kv_heads + head) * self.head_len() * 2
+        ((block * layers + layer) * kv_heads + head) * self.shape.head_bytes()
     }
 
-    /// Keys `[head_dim][64]` and values `[64][head_dim]` of a head in a block.
-    pub(crate) fn head(&self, layer: usize, block: usize, head: usize) -> (&[f16], &[f16]) {
+    pub(crate) fn head(&self, layer: usize, block: usize, head: usize) -> HeadBlock<'_> {
         let (at, length) = (self.offset(layer, block, head), self.head_len());
-        // SAFETY: the offset is within the mapping (asserted), which is page-aligned; every bit pattern is an f16.
-        let both = unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast::<f16>().add(at), length * 2) };
-        both.split_at(length)
+        // SAFETY: the offset is within the mapping (asserted), which is page-aligned, and a multiple of 64; integers and
+        // scales follow each other as `head_bytes` says, and every bit pattern is one.
+        unsafe {
+            let keys = self.memory.as_ptr().add(at).cast::<i16>();
+            let scales = keys.add(2 * length).cast::<[f32; BLOCK_TOKENS]>();
+            HeadBlock {
+                keys: std::slice::from_raw_parts(keys, length),
+                values: std::slice::from_raw_parts(keys.add(length), length),
+                key_scales: &*scales,
+                value_scales: &*scales.add(1),
+            }
+        }
     }
 
     /// Copies what block `from` holds to block `to`, in all layers.
@@ -93,7 +122,7 @@ impl KvCache {
     }
 
     pub(crate) fn writer(&mut self) -> KvWriter<'_> {
-        let start = self.memory.as_mut_ptr().cast();
+        let start = self.memory.as_mut_ptr();
         KvWriter { cache: self, start }
     }
 }
@@ -101,7 +130,7 @@ impl KvCache {
 /// Writes tokens' keys and values from several threads.
 pub(crate) struct KvWriter<'a> {
     cache: &'a KvCache,
-    start: *mut f16,
+    start: *mut u8,
 }
 
 // SAFETY: `store` writes one token's places only, and its callers hand each token to one thread.
@@ -112,6 +141,7 @@ impl KvWriter<'_> {
     ///
     /// # Safety
     /// No other thread reads the cache or writes the same token and head meanwhile.
+    #[inline(always)]
     pub(crate) unsafe fn store(
         &self,
         layer: usize,
@@ -123,24 +153,23 @@ impl KvWriter<'_> {
     ) {
         let head_dim = self.cache.shape.head_dim;
         assert!(slot < BLOCK_TOKENS && key.len() == head_dim && value.len() == head_dim);
+        let (key_scale, value_scale) = (Scale::by_norm(key), Scale::by_largest(value));
         // SAFETY: the offset is within the mapping, and the places of this slot are ours by contract.
         unsafe {
-            let keys = self.start.add(self.cache.offset(layer, block, head));
-            let values = keys.add(self.cache.head_len() + slot * head_dim);
+            let keys = self.start.add(self.cache.offset(layer, block, head)).cast::<i16>();
+            let values = keys.add(self.cache.head_len());
+            let scales = values.add(self.cache.head_len()).cast::<f32>();
             for (chunk, (key, value)) in key.as_chunks::<16>().0.iter().zip(value.as_chunks::<16>().0).enumerate() {
-                for (d, half) in halves(key).into_iter().enumerate() {
-                    keys.add((chunk * 16 + d) * BLOCK_TOKENS + slot).write(half);
+                let (key, value) = (key_scale.integers(key), value_scale.integers(value));
+                for (i, pair) in key.as_chunks::<2>().0.iter().enumerate() {
+                    keys.cast::<[i16; 2]>().add((chunk * 8 + i) * BLOCK_TOKENS + slot).write(*pair);
                 }
-                values.add(chunk * 16).cast::<[f16; 16]>().write(halves(value));
+                for (d, value) in value.into_iter().enumerate() {
+                    values.add(((slot / 2) * head_dim + chunk * 16 + d) * 2 + slot % 2).write(value);
+                }
             }
+            scales.add(slot).write(key_scale.value);
+            scales.add(BLOCK_TOKENS + slot).write(value_scale.value);
         }
     }
-}
-
-/// The nearest finite f16s: an overflow to infinity would turn later scores into not-a-number.
-#[inline(always)]
-fn halves(values: &[f32; 16]) -> [f16; 16] {
-    let mut halves = [f16::ZERO; 16];
-    halves.convert_from_f32_slice(&values.map(|x| x.clamp(-65_504.0, 65_504.0)));
-    halves
 }

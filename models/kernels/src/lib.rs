@@ -9,6 +9,7 @@ pub mod activations;
 mod arena;
 pub mod attention;
 pub mod elementwise;
+mod fixed;
 pub mod format;
 mod isa;
 mod kv;

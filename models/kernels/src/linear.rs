@@ -78,19 +78,19 @@ pub fn gated(team: &Team, gate: &PackedMatrix, up: &PackedMatrix, by: Gate, x: &
 }
 
 /// A matrix that threads write distinct pieces of.
-pub(crate) struct Out {
-    pub(crate) start: *mut f32,
+pub(crate) struct Out<T = f32> {
+    pub(crate) start: *mut T,
     pub(crate) width: usize,
 }
 
 // SAFETY: `slice` hands out pieces that its callers keep apart.
-unsafe impl Sync for Out {}
+unsafe impl<T: Send> Sync for Out<T> {}
 
-impl Out {
+impl<T> Out<T> {
     /// # Safety
     /// The piece lies in the matrix, and no two live pieces overlap.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn slice(&self, row: usize, column: usize, length: usize) -> &mut [f32] {
+    pub(crate) unsafe fn slice(&self, row: usize, column: usize, length: usize) -> &mut [T] {
         debug_assert!(column + length <= self.width);
         // SAFETY: by contract.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.width + column), length) }

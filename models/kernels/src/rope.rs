@@ -2,9 +2,9 @@
 
 use crate::{
     KvCache, Team,
-    attention::{Batch, Heads},
-    elementwise::{inverse_rms, over_rows},
-    kv::BLOCK_TOKENS,
+    attention::{Batch, Heads, Queries, QueryWriter},
+    elementwise::{by_tier, inverse_rms, over_rows},
+    kv::{BLOCK_TOKENS, KvWriter},
     linear::Out,
 };
 
@@ -72,6 +72,7 @@ impl Rope {
         angles
     }
 
+    #[inline(always)]
     fn rotate(&self, head: &mut [f32], cos: &[f32], sin: &[f32]) {
         let half = head.len() / 2;
         for i in 0..half {
@@ -97,8 +98,8 @@ pub struct HeadNorms<'a> {
     pub epsilon: f32,
 }
 
-/// Norms (if any), rotates and scales the queries in `qkv` (`[rows, (heads + 2·kv_heads)·head_dim]`) in place, and
-/// stores norm'd, rotated keys and the values in the cache at each row's position.
+/// Norms (if any) and rotates queries and keys in `qkv` (`[rows, (heads + 2·kv_heads)·head_dim]`), scales the queries and
+/// hands them to `queries`, and stores keys and values in the cache at each row's position.
 #[allow(clippy::too_many_arguments)]
 pub fn rotate_and_store(
     team: &Team,
@@ -110,40 +111,72 @@ pub fn rotate_and_store(
     batch: &Batch,
     cache: &mut KvCache,
     layer: usize,
+    queries: &mut Queries,
 ) {
-    let Heads { heads: query_heads, kv_heads, head_dim, query_scale } = heads;
-    let width = heads.width();
-    assert_eq!(qkv.len(), batch.rows.len() * width, "qkv is [rows, heads + 2·kv_heads, head_dim]");
+    let (rows, width) = (batch.rows.len(), heads.width());
+    assert_eq!(qkv.len(), rows * width, "qkv is [rows, heads + 2·kv_heads, head_dim]");
+    assert!(heads.kv_heads == cache.shape().kv_heads && heads.head_dim == cache.shape().head_dim);
     batch.check(cache);
-    let out = Out { start: qkv.as_mut_ptr(), width };
-    let writer = cache.writer();
-    over_rows(team, batch.rows.len(), width, &|index| {
-        let row = batch.rows[index];
-        // SAFETY: each row is one item's.
-        let (queries, rest) = unsafe { out.slice(index, 0, width) }.split_at_mut(query_heads * head_dim);
-        let (keys, values) = rest.split_at_mut(kv_heads * head_dim);
-        let cos = &angles.cos[index * head_dim / 2..][..head_dim / 2];
-        let sin = &angles.sin[index * head_dim / 2..][..head_dim / 2];
-        for query in queries.chunks_exact_mut(head_dim) {
-            if let Some(norms) = norms {
-                norm(query, norms.query, norms.epsilon);
-            }
-            rope.rotate(query, cos, sin);
-            query.iter_mut().for_each(|x| *x *= query_scale);
-        }
-        let block = batch.tables[row.sequence][row.position / BLOCK_TOKENS] as usize;
-        let pairs = keys.chunks_exact_mut(head_dim).zip(values.chunks_exact(head_dim));
-        for (head, (key, value)) in pairs.enumerate() {
-            if let Some(norms) = norms {
-                norm(key, norms.key, norms.epsilon);
-            }
-            rope.rotate(key, cos, sin);
-            // SAFETY: rows are distinct tokens (`Batch`), and nobody reads in this phase.
-            unsafe { writer.store(layer, block, head, row.position % BLOCK_TOKENS, key, value) };
-        }
-    });
+    let pass = Pass {
+        heads,
+        norms,
+        rope,
+        angles,
+        batch,
+        layer,
+        qkv: Out { start: qkv.as_mut_ptr(), width },
+        queries: queries.writer(rows, heads.heads, heads.head_dim),
+        cache: cache.writer(),
+    };
+    let (pass, isa) = (&pass, team.isa());
+    over_rows(team, rows, width, &|index| by_tier!(isa, compute(pass: &Pass<'_>, index: usize)));
 }
 
+/// One layer's queries, keys and values on their way.
+struct Pass<'a> {
+    heads: Heads,
+    norms: Option<HeadNorms<'a>>,
+    rope: &'a Rope,
+    angles: &'a Angles,
+    batch: &'a Batch,
+    layer: usize,
+    qkv: Out,
+    queries: QueryWriter,
+    cache: KvWriter<'a>,
+}
+
+/// One row's; each index is given to one thread.
+#[inline(always)]
+fn compute(pass: &Pass<'_>, index: usize) {
+    let Heads { heads, kv_heads, head_dim, query_scale } = pass.heads;
+    let row = pass.batch.rows[index];
+    // SAFETY: each row is one item's.
+    let (queries, rest) = unsafe { pass.qkv.slice(index, 0, pass.heads.width()) }.split_at_mut(heads * head_dim);
+    let (keys, values) = rest.split_at_mut(kv_heads * head_dim);
+    let cos = &pass.angles.cos[index * head_dim / 2..][..head_dim / 2];
+    let sin = &pass.angles.sin[index * head_dim / 2..][..head_dim / 2];
+    for query in queries.chunks_exact_mut(head_dim) {
+        if let Some(norms) = pass.norms {
+            norm(query, norms.query, norms.epsilon);
+        }
+        pass.rope.rotate(query, cos, sin);
+        query.iter_mut().for_each(|x| *x *= query_scale);
+    }
+    // SAFETY: as above.
+    unsafe { pass.queries.store(index, queries) };
+    let block = pass.batch.tables[row.sequence][row.position / BLOCK_TOKENS] as usize;
+    let pairs = keys.chunks_exact_mut(head_dim).zip(values.chunks_exact(head_dim));
+    for (head, (key, value)) in pairs.enumerate() {
+        if let Some(norms) = pass.norms {
+            norm(key, norms.key, norms.epsilon);
+        }
+        pass.rope.rotate(key, cos, sin);
+        // SAFETY: rows are distinct tokens (`Batch`), and nobody reads in this phase.
+        unsafe { pass.cache.store(pass.layer, block, head, row.position % BLOCK_TOKENS, key, value) };
+    }
+}
+
+#[inline(always)]
 fn norm(head: &mut [f32], weight: &[f32], epsilon: f32) {
     let scale = inverse_rms(head, epsilon);
     head.iter_mut().zip(weight).for_each(|(x, weight)| *x *= scale * weight);

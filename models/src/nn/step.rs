@@ -6,7 +6,11 @@ use std::{
 };
 
 use burn::tensor::Device;
-use synod_kernels::{Activations, KvCache, KvShape, Team, attention::Batch, rope::Angles, rope::Rope};
+use synod_kernels::{
+    Activations, KvCache, KvShape, Team,
+    attention::{Batch, Queries},
+    rope::{Angles, Rope},
+};
 
 #[cfg(feature = "wgpu")]
 use super::ops::cube::{DeviceKvCache, Plan};
@@ -84,6 +88,7 @@ impl fmt::Debug for Wanted {
 pub struct Workspace {
     team: Arc<Team>,
     activations: Mutex<Activations>,
+    queries: Mutex<Queries>,
     cache: Cache,
 }
 
@@ -101,7 +106,12 @@ impl Workspace {
     /// # Errors
     /// When there is no address space for them.
     pub fn new(team: Arc<Team>, device: &Device, shape: KvShape, blocks: usize) -> std::io::Result<Self> {
-        Ok(Self { team, activations: Mutex::default(), cache: Cache::new(device, shape, blocks)? })
+        Ok(Self {
+            team,
+            activations: Mutex::default(),
+            queries: Mutex::default(),
+            cache: Cache::new(device, shape, blocks)?,
+        })
     }
 
     /// Bytes of a block of keys and values on `device`.
@@ -149,6 +159,11 @@ impl Workspace {
     /// The buffer of quantised layer inputs.
     pub fn activations(&self) -> MutexGuard<'_, Activations> {
         self.activations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The buffer of a layer's queries.
+    pub fn queries(&self) -> MutexGuard<'_, Queries> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,7 @@
 //! | memory | formula |
 //! |---|---|
 //! | weights | Σ matrices in panels of their own format + Σ vectors · 4 |
-//! | keys and values | layers · key-value heads · head width · 2 · 2 bytes a token, in blocks of 64 tokens |
+//! | keys and values | layers · key-value heads · 2 · (head width · 2 + 4) bytes a token, in blocks of 64 tokens |
 //! | activations | 256 rows · (what a layer's widest operation reads and writes + logits of the rows that write) · 4 |
 //! | overhead | the program, and the tokenizer (a vocabulary with its merges or scores) |
 //!

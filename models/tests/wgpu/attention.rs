@@ -66,7 +66,7 @@ impl Case {
         outputs
     }
 
-    /// The CPU keeps keys and values in f16, the GPU in f32: half a thousandth of the values' size (1) apart.
+    /// The CPU multiplies integers of 16 bits, the GPU f32: half a thousandth of the values' size (1) apart.
     #[track_caller]
     fn check(&self) {
         let [cpu, gpu] = devices().map(|device| self.run(&device));

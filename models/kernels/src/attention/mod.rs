@@ -1,8 +1,8 @@
 //! Causal attention of a ragged batch over the paged cache, with an online softmax (FlashAttention, arXiv 2205.14135).
 //!
 //! Query heads that share a key-value head (grouped-query attention, arXiv 2305.13245), neighbouring rows of one sequence
-//! and sequences that begin with the same blocks are taken together, so that a block's keys and values are read and
-//! widened once for all of them. Long contexts are cut into spans that threads take side by side (Flash-Decoding).
+//! and sequences that begin with the same blocks are taken together, so that a block's keys and values are read once for
+//! all of them. Long contexts are cut into spans that threads take side by side (Flash-Decoding).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -15,6 +15,7 @@ mod kernels;
 mod neon;
 mod partial;
 mod plain;
+mod queries;
 mod softmax;
 
 use std::{cell::RefCell, sync::atomic::Ordering::AcqRel};
@@ -22,6 +23,8 @@ use std::{cell::RefCell, sync::atomic::Ordering::AcqRel};
 pub use batch::{Batch, BatchRow};
 use division::{Division, Item, Unit, Visit};
 use partial::{Partials, Places};
+pub use queries::Queries;
+pub(crate) use queries::QueryWriter;
 use softmax::Softmax;
 
 use crate::{KvCache, Team, kv::BLOCK_TOKENS, linear::Out};
@@ -57,11 +60,11 @@ const TILE: usize = 6;
 /// result depends on its position alone.
 const SPAN: usize = 4;
 
-/// Attends `qkv`'s queries (norm'd, rotated and scaled) to all cached tokens up to and including their own, or to the
-/// last `window` of them; `out` is `[rows, heads·head_dim]`.
+/// Attends queries to all cached tokens up to and including their own, or to the last `window` of them; `out` is
+/// `[rows, heads·head_dim]`.
 pub fn attend(
     team: &Team,
-    qkv: &[f32],
+    queries: &Queries,
     heads: Heads,
     window: Option<usize>,
     batch: &Batch,
@@ -70,14 +73,14 @@ pub fn attend(
     out: &mut [f32],
 ) {
     let width = heads.heads * heads.head_dim;
-    assert_eq!(qkv.len(), batch.rows.len() * heads.width());
+    assert_eq!(queries.rows(), batch.rows.len());
     assert_eq!(out.len(), batch.rows.len() * width);
     batch.check(cache);
     let division = Division::new(batch, heads, window, team.threads());
     let out = Out { start: out.as_mut_ptr(), width };
     PARTIALS.with_borrow_mut(|partials| {
         let partials = &partials.sized(division.partials);
-        let pass = Pass { team, qkv, heads, window, batch, cache, layer, out, partials };
+        let pass = Pass { team, queries, heads, window, batch, cache, layer, out, partials };
         team.run(division.units.len(), &|index| {
             let unit = &division.units[index];
             SOFTMAX.with_borrow_mut(|softmax| pass.compute(softmax, &division.items[unit.item], unit));
@@ -88,7 +91,7 @@ pub fn attend(
 /// One layer's attention.
 struct Pass<'a> {
     team: &'a Team,
-    qkv: &'a [f32],
+    queries: &'a Queries,
     heads: Heads,
     window: Option<usize>,
     batch: &'a Batch,
@@ -121,12 +124,10 @@ impl Pass<'_> {
 
     /// Takes up the item's queries of one key-value head.
     fn load(&self, softmax: &mut Softmax, item: &Item, kv_head: usize) {
-        let Heads { head_dim, .. } = self.heads;
-        let column = kv_head * self.heads.group() * head_dim;
-        softmax.clear(head_dim);
+        let group = self.heads.group();
+        softmax.clear(self.heads.head_dim);
         for row in item.rows() {
-            let queries = &self.qkv[row * self.heads.width() + column..][..self.heads.group() * head_dim];
-            softmax.push(queries, &self.batch.sees(row, self.window));
+            softmax.push(self.queries.of(row, kv_head * group, group), &self.batch.sees(row, self.window));
         }
     }
 

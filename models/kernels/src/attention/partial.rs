@@ -1,8 +1,8 @@
 //! What query vectors have gathered of some spans, and how two such sums become one.
 //!
-//! Of each vector: the largest score, Σ e^(score − largest), and the `head_dim` values of Σ e^(score − largest) · value.
+//! Of each vector: the largest score, Σ 2^(score − largest), and the `head_dim` values of Σ 2^(score − largest) · value.
 
-use crate::elementwise::exp;
+use crate::elementwise::exp2;
 
 /// Floats of a vector.
 pub(super) const fn len(head_dim: usize) -> usize {
@@ -33,7 +33,7 @@ pub(super) fn add(sum: &mut [f32], largest: f32, total: f32, output: &[f32]) {
         return sum[2..].copy_from_slice(output);
     }
     let top = sum[0].max(largest);
-    let (before, now) = (exp(sum[0] - top), exp(largest - top));
+    let (before, now) = (exp2(sum[0] - top), exp2(largest - top));
     (sum[0], sum[1]) = (top, sum[1] * before + total * now);
     for (sum, output) in sum[2..].iter_mut().zip(output) {
         *sum = *sum * before + output * now;

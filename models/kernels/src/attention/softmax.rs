@@ -2,34 +2,32 @@
 
 use std::ops::Range;
 
-use half::f16;
-
 use super::{
     Seen, TILE,
-    kernels::{Ahead, Source, Stage, score, soften, weigh, widen},
+    kernels::{Ahead, QueryTile, Weights, score, soften, weigh},
     partial,
 };
-use crate::{Isa, elementwise::by_tier, kv::BLOCK_TOKENS};
-
-/// Dimensions that are widened at a time.
-pub(super) const DEPTH: usize = 64;
-
-/// Keys `[head_dim][64]` and values `[64][head_dim]` of a block.
-pub(super) type Head<'a> = (&'a [f16], &'a [f16]);
+use crate::{
+    Isa,
+    elementwise::by_tier,
+    kv::{BLOCK_TOKENS, HeadBlock},
+};
 
 /// Query vectors, and what they have gathered so far.
 #[derive(Default)]
 pub(super) struct Softmax {
     head_dim: usize,
-    /// `[queries, head_dim]`.
-    queries: Vec<f32>,
+    /// `[queries, head_dim]` (`queries.rs`).
+    queries: Vec<i16>,
+    /// What each query's integers are multiplied by.
+    scales: Vec<f32>,
     /// Positions that each query sees.
     spans: Vec<Range<usize>>,
     /// Largest score since the last fold.
     largest: Vec<f32>,
-    /// Σ e^(score − largest), in 16 lanes.
+    /// Σ 2^(score − largest), in 16 lanes.
     sums: Vec<[f32; 16]>,
-    /// `[queries, head_dim]`: Σ e^(score − largest) · value.
+    /// `[queries, head_dim]`: Σ 2^(score − largest) · value.
     outputs: Vec<f32>,
     /// What was folded (`partial.rs`).
     folded: Vec<f32>,
@@ -40,11 +38,8 @@ pub(super) struct Softmax {
 #[derive(Default)]
 struct AtBlock {
     seen: Vec<Seen>,
-    /// Scores, then weights.
     scores: Vec<[f32; BLOCK_TOKENS]>,
-    /// What earlier sums shrink by.
-    shrink: Vec<f32>,
-    stage: Box<Stage>,
+    weights: Vec<Weights>,
 }
 
 impl Softmax {
@@ -52,6 +47,7 @@ impl Softmax {
     pub(super) fn clear(&mut self, head_dim: usize) {
         self.head_dim = head_dim;
         self.queries.clear();
+        self.scales.clear();
         self.spans.clear();
         self.largest.clear();
         self.sums.clear();
@@ -59,10 +55,11 @@ impl Softmax {
         self.folded.clear();
     }
 
-    /// Adds query vectors (`[n, head_dim]`) that see the positions `span`.
-    pub(super) fn push(&mut self, queries: &[f32], span: &Range<usize>) {
-        self.queries.extend_from_slice(queries);
-        let count = self.queries.len() / self.head_dim;
+    /// Adds query vectors (`[n, head_dim]` and `[n]`) that see the positions `span`.
+    pub(super) fn push(&mut self, (integers, scales): (&[i16], &[f32]), span: &Range<usize>) {
+        self.queries.extend_from_slice(integers);
+        self.scales.extend_from_slice(scales);
+        let count = self.scales.len();
         self.spans.resize(count, span.clone());
         self.largest.resize(count, f32::NEG_INFINITY);
         self.sums.resize(count, [0.0; 16]);
@@ -76,8 +73,8 @@ impl Softmax {
         isa: Isa,
         queries: Range<usize>,
         start: usize,
-        (keys, values): Head<'_>,
-        next: Option<Head<'_>>,
+        block: HeadBlock<'_>,
+        next: Option<HeadBlock<'_>>,
     ) {
         let clip = |position: usize| position.saturating_sub(start).min(BLOCK_TOKENS);
         self.block.seen.clear();
@@ -86,54 +83,36 @@ impl Softmax {
         if self.block.seen.iter().all(Seen::is_empty) {
             return;
         }
-        self.score(isa, &queries, keys, next.map(|(keys, _)| keys));
-        self.soften(isa, &queries);
-        self.weigh(isa, &queries, values, next.map(|(_, values)| values));
+        self.score(isa, &queries, &block, Ahead::new(next.map(|next| next.keys)));
+        self.soften(isa, &queries, &block);
+        self.weigh(isa, &queries, &block, Ahead::new(next.map(|next| next.values)));
     }
 
-    fn score<'a>(&mut self, isa: Isa, queries: &Range<usize>, keys: &'a [f16], next: Option<&'a [f16]>) {
-        let AtBlock { scores, stage, .. } = &mut self.block;
-        scores.clear();
+    fn score(&mut self, isa: Isa, queries: &Range<usize>, block: &HeadBlock<'_>, ahead: Ahead) {
+        let scores = &mut self.block.scores;
         scores.resize(queries.len(), [0.0; BLOCK_TOKENS]);
-        for first in (0..self.head_dim).step_by(DEPTH) {
-            let depth = DEPTH.min(self.head_dim - first);
-            let source = |keys: &'a [f16]| Source { halves: &keys[first * BLOCK_TOKENS..], stride: BLOCK_TOKENS };
-            widen(isa, source(keys), 0..depth, BLOCK_TOKENS, stage);
-            let ahead = Ahead::new(next.map(source));
-            for tile in tiles(queries.len()) {
-                stage.ahead = ahead.share(&tile, queries.len());
-                let vectors = &self.queries[(queries.start + tile.start) * self.head_dim + first..];
-                score(isa, vectors, self.head_dim, stage, depth, &mut scores[tile]);
-            }
+        for tile in tiles(queries.len()) {
+            let of = queries.start + tile.start..queries.start + tile.end;
+            let integers = &self.queries[of.start * self.head_dim..of.end * self.head_dim];
+            let ahead = ahead.share(tile.clone(), queries.len());
+            score(isa, QueryTile { integers, scales: &self.scales[of] }, block, ahead, &mut scores[tile]);
         }
     }
 
-    fn soften(&mut self, isa: Isa, queries: &Range<usize>) {
-        let AtBlock { seen, scores, shrink, .. } = &mut self.block;
-        shrink.clear();
-        for ((at, scores), &seen) in queries.clone().zip(scores).zip(&*seen) {
-            if seen.is_empty() {
-                scores.fill(0.0);
-                shrink.push(1.0);
-            } else {
-                shrink.push(soften(isa, scores, seen, &mut self.largest[at], &mut self.sums[at]));
-            }
-        }
+    fn soften(&mut self, isa: Isa, queries: &Range<usize>, block: &HeadBlock<'_>) {
+        let AtBlock { seen, scores, weights } = &mut self.block;
+        weights.resize(queries.len(), Weights::NONE);
+        let (largest, sums) = (&mut self.largest[queries.clone()], &mut self.sums[queries.clone()]);
+        soften(isa, scores, seen, block.value_scales, largest, sums, weights);
     }
 
-    fn weigh<'a>(&mut self, isa: Isa, queries: &Range<usize>, values: &'a [f16], next: Option<&'a [f16]>) {
-        let AtBlock { seen, scores, shrink, stage } = &mut self.block;
-        for first in (0..self.head_dim).step_by(DEPTH) {
-            let width = DEPTH.min(self.head_dim - first);
-            let source = |values: &'a [f16]| Source { halves: &values[first..], stride: self.head_dim };
-            widen(isa, source(values), hull(seen), width, stage);
-            let ahead = Ahead::new(next.map(source));
-            for tile in tiles(queries.len()) {
-                stage.ahead = ahead.share(&tile, queries.len());
-                let outputs = &mut self.outputs[(queries.start + tile.start) * self.head_dim + first..];
-                let tokens = hull(&seen[tile.clone()]);
-                weigh(isa, &scores[tile.clone()], &shrink[tile], stage, tokens, outputs, self.head_dim, width);
-            }
+    fn weigh(&mut self, isa: Isa, queries: &Range<usize>, block: &HeadBlock<'_>, ahead: Ahead) {
+        let AtBlock { seen, weights, .. } = &self.block;
+        for tile in tiles(queries.len()) {
+            let of = queries.start + tile.start..queries.start + tile.end;
+            let outputs = &mut self.outputs[of.start * self.head_dim..of.end * self.head_dim];
+            let ahead = ahead.share(tile.clone(), queries.len());
+            weigh(isa, &weights[tile.clone()], block, hull(&seen[tile]), ahead, outputs);
         }
     }
 

@@ -30,6 +30,7 @@ fn check(isa: Isa, heads: Heads, window: Option<usize>, lengths: &[usize], steps
     let inputs: Vec<Vec<f32>> =
         lengths.iter().enumerate().map(|(s, n)| noise(n * heads.width(), seed ^ (s as u64) << 32)).collect();
     let mut rotated: Vec<Vec<f32>> = vec![Vec::new(); lengths.len()];
+    let mut queries = Queries::default();
     for step in 0..steps {
         let mut batch = Batch { rows: Vec::new(), tables: tables.clone() };
         let mut qkv = Vec::new();
@@ -41,9 +42,9 @@ fn check(isa: Isa, heads: Heads, window: Option<usize>, lengths: &[usize], steps
             }
         }
         let angles = rope.angles(batch.rows.iter().map(|row| row.position));
-        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 1);
+        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 1, &mut queries);
         let mut out = vec![f32::NAN; batch.rows.len() * query_heads * head_dim];
-        attend(&team, &qkv, heads, window, &batch, &cache, 1, &mut out);
+        attend(&team, &queries, heads, window, &batch, &cache, 1, &mut out);
         for (index, row) in batch.rows.iter().enumerate() {
             rotated[row.sequence].extend_from_slice(&qkv[index * heads.width()..][..heads.width()]);
         }
@@ -105,8 +106,9 @@ fn sequences_that_share_blocks_are_attended_as_if_alone() {
         let feed = |cache: &mut KvCache, batch: &Batch, seed: u64| {
             let mut qkv = noise(batch.rows.len() * heads.width(), seed);
             let angles = rope.angles(batch.rows.iter().map(|row| row.position));
-            rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, batch, cache, 0);
-            qkv
+            let mut queries = Queries::default();
+            rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, batch, cache, 0, &mut queries);
+            queries
         };
         let rows = |sequence: usize, positions: std::ops::Range<usize>| {
             positions.map(move |position| BatchRow { sequence, position }).collect::<Vec<_>>()
@@ -114,18 +116,18 @@ fn sequences_that_share_blocks_are_attended_as_if_alone() {
         feed(&mut cache, &Batch { rows: rows(0, 0..128), tables: vec![vec![3, 5]] }, 1);
         let tables: Vec<Vec<u32>> = (0..6).map(|own| vec![3, 5, 8 + own]).collect();
         let together = Batch { rows: (0..6).flat_map(|s| rows(s, 128..129 + s % 3)).collect(), tables: tables.clone() };
-        let qkv = feed(&mut cache, &together, 2);
-        let attended = |batch: &Batch, qkv: &[f32]| {
+        let queries = feed(&mut cache, &together, 2);
+        let attended = |batch: &Batch, queries: &Queries| {
             let mut out = vec![f32::NAN; batch.rows.len() * 6 * 64];
-            attend(&team, qkv, heads, None, batch, &cache, 0, &mut out);
+            attend(&team, queries, heads, None, batch, &cache, 0, &mut out);
             out
         };
-        let all = attended(&together, &qkv);
+        let all = attended(&together, &queries);
         let mut first = 0;
         for (sequence, table) in tables.into_iter().enumerate() {
             let alone = Batch { rows: rows(0, 128..129 + sequence % 3), tables: vec![table] };
             let end = first + alone.rows.len();
-            let got = attended(&alone, &qkv[first * heads.width()..end * heads.width()]);
+            let got = attended(&alone, &queries.rows_of(first..end));
             assert_eq!(got, all[first * 6 * 64..end * 6 * 64], "{isa:?} sequence {sequence}");
             first = end;
         }
@@ -145,17 +147,54 @@ fn a_row_gets_the_same_whoever_computes_which_of_its_spans() {
         let batch = Batch { rows: (0..tokens).map(row).collect(), tables: vec![(0..18).collect()] };
         let mut qkv = noise(tokens * heads.width(), 5);
         let angles = rope.angles(0..tokens);
-        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0);
+        let mut queries = Queries::default();
+        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0, &mut queries);
         for window in [None, Some(700)] {
             let attended = |rows: std::ops::Range<usize>| {
                 let mut out = vec![f32::NAN; rows.len() * 4 * 32];
-                let qkv = &qkv[rows.start * heads.width()..rows.end * heads.width()];
+                let queries = queries.rows_of(rows.clone());
                 let batch = Batch { rows: batch.rows[rows].to_vec(), tables: batch.tables.clone() };
-                attend(&team, qkv, heads, window, &batch, &cache, 0, &mut out);
+                attend(&team, &queries, heads, window, &batch, &cache, 0, &mut out);
                 out
             };
             let (all, last) = (attended(0..tokens), attended(tokens - 1..tokens));
             assert_eq!(all[(tokens - 1) * 4 * 32..], last, "{isa:?} {window:?}");
+        }
+    }
+}
+
+/// Integers are exact: no tier may add them up differently, least of all the longest vectors that there are.
+#[test]
+fn scores_are_the_same_to_the_bit_on_all_tiers() {
+    use crate::kv::HeadBlock;
+    use kernels::{Ahead, QueryTile, score};
+    const HEAD_DIM: usize = 256;
+    let integers = |count: usize, seed: u64, most: f32| -> Vec<i16> {
+        noise(count, seed).into_iter().map(|x| (x * most) as i16).collect()
+    };
+    let mut queries = integers(6 * HEAD_DIM, 1, 3_500.0);
+    queries[..HEAD_DIM].fill(2_875);
+    queries[HEAD_DIM..2 * HEAD_DIM].fill(0);
+    queries[HEAD_DIM] = -32_700;
+    let mut keys = integers(BLOCK_TOKENS * HEAD_DIM, 2, 3_500.0);
+    for pair in keys.chunks_exact_mut(2 * BLOCK_TOKENS) {
+        pair[..4].copy_from_slice(&[2_875, 2_875, 0, 0]);
+    }
+    keys[2] = -32_700;
+    let (scales, ones) = (noise(6, 3), [1.0; BLOCK_TOKENS]);
+    let key_scales = std::array::from_fn(|token| 1.0 / (token + 1) as f32);
+    let block = HeadBlock { keys: &keys, values: &[], key_scales: &key_scales, value_scales: &ones };
+    for count in 1..=6 {
+        let tile = QueryTile { integers: &queries[..count * HEAD_DIM], scales: &scales[..count] };
+        let on = |isa: Isa| {
+            let mut scores = vec![[f32::NAN; BLOCK_TOKENS]; count];
+            score(isa, tile, &block, Ahead::new(None), &mut scores);
+            scores
+        };
+        let want = on(Isa::Portable);
+        assert_eq!(want[0][0], (2_875 * 2_875 * HEAD_DIM as i32) as f32 * scales[0]);
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            assert_eq!(on(isa), want, "{isa:?}, {count} queries");
         }
     }
 }

@@ -44,7 +44,8 @@ impl DecoderOps for Flex {
     }
 
     fn attend(mut qkv: FloatTensor<Self>, layer: &SelfAttention, step: &Step) -> FloatTensor<Self> {
-        let (team, mut cache) = (step.workspace.team(), step.workspace.cache());
+        let workspace = &step.workspace;
+        let (team, mut cache, mut queries) = (workspace.team(), workspace.cache(), workspace.queries());
         let norms = layer.head_norms.as_ref().map(|norms| (vector(&norms.query.weight), vector(&norms.key.weight)));
         let norms = norms.as_ref().zip(layer.head_norms.as_ref()).map(|((query, key), norms)| rope::HeadNorms {
             query: slice(query),
@@ -52,13 +53,12 @@ impl DecoderOps for Flex {
             epsilon: norms.query.epsilon,
         });
         let qkv = qkv.storage_mut::<f32>();
-        let angles = &step.angles[layer.angles];
-        let heads = layer.heads;
-        rope::rotate_and_store(team, qkv, heads, norms, &layer.rope, angles, &step.batch, &mut cache, layer.layer);
+        let (heads, batch, angles) = (layer.heads, &step.batch, &step.angles[layer.angles]);
+        let SelfAttention { rope, layer: place, window, .. } = layer;
+        rope::rotate_and_store(team, qkv, heads, norms, rope, angles, batch, &mut cache, *place, &mut queries);
         let width = heads.heads * heads.head_dim;
-        let mut out = vec![0.0; step.batch.rows.len() * width];
-        let window = layer.window;
-        synod_kernels::attention::attend(team, qkv, heads, window, &step.batch, &cache, layer.layer, &mut out);
+        let mut out = vec![0.0; batch.rows.len() * width];
+        synod_kernels::attention::attend(team, &queries, heads, *window, batch, &cache, *place, &mut out);
         tensor(out, width)
     }
 
