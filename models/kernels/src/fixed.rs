@@ -33,8 +33,8 @@ impl Scale {
                 largest[lane] = largest[lane].max(chunk[lane].abs());
             }
         }
-        let largest = largest.iter().fold(0.0, |a: f32, &b| a.max(b));
-        Self::new((squares.iter().sum::<f32>().sqrt() * (1.0 / LONGEST)).max(largest * (1.0 / LARGEST)))
+        let norm = fold(squares, |a, b| a + b).sqrt();
+        Self::new((norm * (1.0 / LONGEST)).max(fold(largest, f32::max) * (1.0 / LARGEST)))
     }
 
     /// For a value; its length is a multiple of 16.
@@ -46,7 +46,7 @@ impl Scale {
                 lanes[lane] = lanes[lane].max(chunk[lane].abs());
             }
         }
-        Self::new(lanes.iter().fold(0.0, |a: f32, &b| a.max(b)) * (1.0 / LARGEST_VALUE))
+        Self::new(fold(lanes, f32::max) * (1.0 / LARGEST_VALUE))
     }
 
     /// For a block's weights.
@@ -67,6 +67,17 @@ impl Scale {
     pub(crate) fn integers(self, values: &[f32; 16]) -> [i16; 16] {
         values.map(|x| round((x * self.inverse).clamp(-LARGEST, LARGEST)) as i16)
     }
+}
+
+/// What 16 lanes come to, in four steps side by side.
+#[inline(always)]
+fn fold(mut lanes: [f32; 16], by: impl Fn(f32, f32) -> f32) -> f32 {
+    for width in [8, 4, 2, 1] {
+        for lane in 0..width {
+            lanes[lane] = by(lanes[lane], lanes[lane + width]);
+        }
+    }
+    lanes[0]
 }
 
 #[cfg(test)]

@@ -74,15 +74,19 @@ impl Rope {
 
     #[inline(always)]
     fn rotate(&self, head: &mut [f32], cos: &[f32], sin: &[f32]) {
-        let half = head.len() / 2;
-        for i in 0..half {
-            let (a, b) = match self.pairs {
-                Pairs::Neighbours => (2 * i, 2 * i + 1),
-                Pairs::Halves => (i, i + half),
-            };
-            let (x, y) = (head[a], head[b]);
-            head[a] = x * cos[i] - y * sin[i];
-            head[b] = x * sin[i] + y * cos[i];
+        let turn = |x: &mut f32, y: &mut f32, (cos, sin): (&f32, &f32)| {
+            (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
+        };
+        let angles = cos.iter().zip(sin);
+        match self.pairs {
+            Pairs::Neighbours => {
+                let pairs = head.as_chunks_mut::<2>().0.iter_mut();
+                pairs.zip(angles).for_each(|([x, y], angle)| turn(x, y, angle));
+            }
+            Pairs::Halves => {
+                let (first, second) = head.split_at_mut(head.len() / 2);
+                first.iter_mut().zip(second).zip(angles).for_each(|((x, y), angle)| turn(x, y, angle));
+            }
         }
     }
 }
@@ -129,7 +133,8 @@ pub fn rotate_and_store(
         cache: cache.writer(),
     };
     let (pass, isa) = (&pass, team.isa());
-    over_rows(team, rows, width, &|index| by_tier!(isa, compute(pass: &Pass<'_>, index: usize)));
+    // A value costs four times what it does in a norm.
+    over_rows(team, rows, 4 * width, &|index| by_tier!(isa, compute(pass: &Pass<'_>, index: usize)));
 }
 
 /// One layer's queries, keys and values on their way.
