@@ -10,7 +10,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use synod_kernels::{
     Activations, BLOCK_TOKENS, Format, KvCache, KvShape, PackedMatrix, Team,
-    attention::{Batch, BatchRow, Heads, Queries, attend},
+    attention::{Batch, BatchRow, Heads, Vectors, attend},
     elementwise::{quantize, rms_norm_quantize},
     linear::{Part, Write, linear},
     rope::{Pairs, Rope, rotate_and_store},
@@ -79,12 +79,33 @@ fn attention(c: &mut Criterion) {
     ];
     let mut group = c.benchmark_group("attention");
     for (name, batch) in cases {
-        let (mut qkv, mut queries) = (noise(batch.rows.len() * heads.width()), Queries::default());
+        let (mut qkv, mut vectors) = (noise(batch.rows.len() * heads.width()), Vectors::default());
         let angles = rope.angles(batch.rows.iter().map(|row| row.position));
-        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0, &mut queries);
+        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0, &mut vectors);
         let mut out = vec![0.0; batch.rows.len() * 9 * 64];
         group.bench_function(name, |b| {
-            b.iter(|| attend(&team, black_box(&queries), heads, None, &batch, &cache, 0, &mut out))
+            b.iter(|| attend(&team, black_box(&vectors), heads, None, &batch, &cache, 0, &mut out))
+        });
+    }
+    group.finish();
+}
+
+/// 64 rows of SmolLM2's queries, keys and values on their way to attention.
+fn rotation(c: &mut Criterion) {
+    let team = Team::new(1);
+    let heads = Heads { heads: 9, kv_heads: 3, head_dim: 64, query_scale: 1.0 };
+    let mut cache = KvCache::new(KvShape { layers: 1, kv_heads: 3, head_dim: 64 }, 1).unwrap();
+    let batch =
+        Batch { rows: (0..64).map(|position| BatchRow { sequence: 0, position }).collect(), tables: vec![vec![0]] };
+    let (mut qkv, mut vectors) = (noise(64 * heads.width()), Vectors::default());
+    let mut group = c.benchmark_group("rotate and store 64 rows");
+    for (name, pairs) in [("neighbours", Pairs::Neighbours), ("halves", Pairs::Halves)] {
+        let rope = Rope::new(64, 10_000.0, 1.0, &[], pairs);
+        let angles = rope.angles(0..64);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0, &mut vectors);
+            });
         });
     }
     group.finish();
@@ -106,6 +127,6 @@ fn elementwise(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300)).measurement_time(std::time::Duration::from_millis(700));
-    targets = linears, attention, elementwise
+    targets = linears, attention, rotation, elementwise
 }
 criterion_main!(benches);

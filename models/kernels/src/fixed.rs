@@ -1,7 +1,10 @@
 //! Vectors as 16-bit integers and one f32 scale, the arithmetic of attention: finer than f16 and twice as
 //! fast to multiply as f32, and exact, so that every tier and every order of adding gives the same.
 
-use crate::activations::round;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use crate::{Isa, activations};
 
 /// The largest ‖integers‖ of queries and keys: by Cauchy and Schwarz their products, and whatever part of them, add up to
 /// less than 2³¹.
@@ -23,30 +26,16 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// For a query or a key; its length is a multiple of 16.
+    /// For a query or a key.
     #[inline(always)]
-    pub(crate) fn by_norm(vector: &[f32]) -> Self {
-        let (mut squares, mut largest) = ([0f32; 16], [0f32; 16]);
-        for chunk in vector.as_chunks::<16>().0 {
-            for lane in 0..16 {
-                squares[lane] += chunk[lane] * chunk[lane];
-                largest[lane] = largest[lane].max(chunk[lane].abs());
-            }
-        }
-        let norm = fold(squares, |a, b| a + b).sqrt();
-        Self::new((norm * (1.0 / LONGEST)).max(fold(largest, f32::max) * (1.0 / LARGEST)))
+    fn of_product(norm: f32, largest: f32) -> Self {
+        Self::new((norm * (1.0 / LONGEST)).max(largest * (1.0 / LARGEST)))
     }
 
-    /// For a value; its length is a multiple of 16.
+    /// For a value.
     #[inline(always)]
-    pub(crate) fn by_largest(vector: &[f32]) -> Self {
-        let mut lanes = [0f32; 16];
-        for chunk in vector.as_chunks::<16>().0 {
-            for lane in 0..16 {
-                lanes[lane] = lanes[lane].max(chunk[lane].abs());
-            }
-        }
-        Self::new(fold(lanes, f32::max) * (1.0 / LARGEST_VALUE))
+    fn of_value(_norm: f32, largest: f32) -> Self {
+        Self::new(largest * (1.0 / LARGEST_VALUE))
     }
 
     /// For a block's weights.
@@ -62,14 +51,40 @@ impl Scale {
         Self { value, inverse: 1.0 / value }
     }
 
-    /// The nearest integers, ties to even; some integer for what is not a number.
+    /// The nearest integers, ties to even; some integers for what is not finite.
     #[inline(always)]
     pub(crate) fn integers(self, values: &[f32; 16]) -> [i16; 16] {
-        values.map(|x| round((x * self.inverse).clamp(-LARGEST, LARGEST)) as i16)
+        let mut integers = [0; 16];
+        for lane in 0..16 {
+            integers[lane] = activations::round(values[lane] * self.inverse) as i16;
+        }
+        integers
     }
 }
 
-/// What 16 lanes come to, in four steps side by side.
+/// Rounds a query or a key and returns its scale; lengths are multiples of 16.
+#[inline(always)]
+pub(crate) fn round_product(isa: Isa, vector: &[f32], integers: &mut [i16]) -> f32 {
+    round(isa, vector, integers, Scale::of_product)
+}
+
+/// Rounds a value and returns its scale; lengths are multiples of 16.
+#[inline(always)]
+pub(crate) fn round_value(isa: Isa, vector: &[f32], integers: &mut [i16]) -> f32 {
+    round(isa, vector, integers, Scale::of_value)
+}
+
+#[inline(always)]
+fn round(isa: Isa, vector: &[f32], integers: &mut [i16], by: impl Fn(f32, f32) -> Scale) -> f32 {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a tier is only chosen where the machine has it.
+        Isa::Avx512Vnni => unsafe { avx512::round(vector, integers, by) },
+        _ => round_plain(vector, integers, by),
+    }
+}
+
+/// What 16 lanes come to: halves by halves, on all tiers.
 #[inline(always)]
 fn fold(mut lanes: [f32; 16], by: impl Fn(f32, f32) -> f32) -> f32 {
     for width in [8, 4, 2, 1] {
@@ -80,18 +95,31 @@ fn fold(mut lanes: [f32; 16], by: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
+#[inline(always)]
+fn round_plain(vector: &[f32], integers: &mut [i16], by: impl Fn(f32, f32) -> Scale) -> f32 {
+    let (mut squares, mut largest) = ([0f32; 16], [0f32; 16]);
+    for chunk in vector.as_chunks::<16>().0 {
+        for lane in 0..16 {
+            squares[lane] += chunk[lane] * chunk[lane];
+            largest[lane] = if chunk[lane].abs() > largest[lane] { chunk[lane].abs() } else { largest[lane] };
+        }
+    }
+    let scale = by(fold(squares, |a, b| a + b).sqrt(), fold(largest, f32::max));
+    for (chunk, integers) in vector.as_chunks::<16>().0.iter().zip(integers.as_chunks_mut::<16>().0) {
+        *integers = scale.integers(chunk);
+    }
+    scale.value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn product(a: &[f32], b: &[f32]) -> (i32, f32) {
-        let (by, of) = (Scale::by_norm(a), Scale::by_norm(b));
-        let integers = |scale: Scale, vector: &[f32]| -> Vec<i32> {
-            let chunks = vector.as_chunks::<16>().0.iter();
-            chunks.flat_map(|chunk| scale.integers(chunk)).map(i32::from).collect()
-        };
+    fn product(isa: Isa, a: &[f32], b: &[f32]) -> (i32, f32) {
+        let mut integers = [vec![0; a.len()], vec![0; b.len()]];
+        let scale = round_product(isa, a, &mut integers[0]) * round_product(isa, b, &mut integers[1]);
         // Debug builds panic where a sum overflows.
-        (integers(by, a).iter().zip(integers(of, b)).map(|(a, b)| a * b).sum(), by.value * of.value)
+        (integers[0].iter().zip(&integers[1]).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum(), scale)
     }
 
     #[test]
@@ -101,18 +129,41 @@ mod tests {
         {
             let vector: Vec<f32> = (0..256).map(shape).collect();
             let square: f32 = vector.iter().map(|x| x * x).sum();
-            let (integer, scale) = product(&vector, &vector);
-            assert!((integer as f32 * scale / square - 1.0).abs() < 3e-4, "{integer} · {scale} for {square}");
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+                let (integer, scale) = product(isa, &vector, &vector);
+                assert!((integer as f32 * scale / square - 1.0).abs() < 3e-4, "{integer} · {scale} for {square}");
+            }
+        }
+    }
+
+    #[test]
+    fn tiers_round_to_the_same_bits() {
+        for length in [16, 64, 80, 256] {
+            let vector: Vec<f32> = (0..length).map(|i| (i as f32 * 2.3).sin() * 7.0).collect();
+            let on = |isa: Isa| {
+                let (mut product, mut value) = (vec![0; length], vec![0; length]);
+                let scales = (round_product(isa, &vector, &mut product), round_value(isa, &vector, &mut value));
+                (scales, product, value)
+            };
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+                assert_eq!(on(isa), on(Isa::Portable), "{isa:?}");
+            }
         }
     }
 
     #[test]
     fn anything_becomes_finite() {
-        for odd in [0.0, 1e-38, 3e38, f32::INFINITY, f32::NAN] {
+        for odd in [0.0, 1e-38, 3e38, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
             let vector = [odd; 16];
-            for scale in [Scale::by_norm(&vector), Scale::by_largest(&vector), Scale::of_weights(odd, odd)] {
-                assert!(scale.value.is_finite() && scale.value > 0.0, "{scale:?} for {odd}");
-                let _ = scale.integers(&vector); // debug builds panic where one does not fit
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+                let (mut product, mut value) = ([0; 16], [0; 16]);
+                for scale in [
+                    round_product(isa, &vector, &mut product),
+                    round_value(isa, &vector, &mut value),
+                    Scale::of_weights(odd, odd).value,
+                ] {
+                    assert!(scale.is_finite() && scale > 0.0, "{isa:?}: {scale:?} for {odd}");
+                }
             }
         }
     }

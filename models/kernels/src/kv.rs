@@ -6,8 +6,6 @@
 
 use memmap2::MmapMut;
 
-use crate::fixed::Scale;
-
 /// Tokens of a block.
 pub const BLOCK_TOKENS: usize = 64;
 
@@ -137,39 +135,29 @@ pub(crate) struct KvWriter<'a> {
 unsafe impl Sync for KvWriter<'_> {}
 
 impl KvWriter<'_> {
-    /// Stores one token's key and value of one head at `slot` of `block`.
+    /// Stores one token's keys and values, `[2, kv_heads, head_dim]` and `[2, kv_heads]`, at `slot` of `block`.
     ///
     /// # Safety
-    /// No other thread reads the cache or writes the same token and head meanwhile.
-    #[inline(always)]
-    pub(crate) unsafe fn store(
-        &self,
-        layer: usize,
-        block: usize,
-        head: usize,
-        slot: usize,
-        key: &[f32],
-        value: &[f32],
-    ) {
-        let head_dim = self.cache.shape.head_dim;
-        assert!(slot < BLOCK_TOKENS && key.len() == head_dim && value.len() == head_dim);
-        let (key_scale, value_scale) = (Scale::by_norm(key), Scale::by_largest(value));
-        // SAFETY: the offset is within the mapping, and the places of this slot are ours by contract.
-        unsafe {
-            let keys = self.start.add(self.cache.offset(layer, block, head)).cast::<i16>();
-            let values = keys.add(self.cache.head_len());
-            let scales = values.add(self.cache.head_len()).cast::<f32>();
-            for (chunk, (key, value)) in key.as_chunks::<16>().0.iter().zip(value.as_chunks::<16>().0).enumerate() {
-                let (key, value) = (key_scale.integers(key), value_scale.integers(value));
+    /// No other thread reads the cache or writes the same token meanwhile.
+    pub(crate) unsafe fn store(&self, layer: usize, block: usize, slot: usize, integers: &[i16], scales: &[f32]) {
+        let KvShape { kv_heads, head_dim, .. } = self.cache.shape;
+        assert!(slot < BLOCK_TOKENS && integers.len() == 2 * kv_heads * head_dim && scales.len() == 2 * kv_heads);
+        let (keys, values) = integers.split_at(kv_heads * head_dim);
+        for (head, (key, value)) in keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)).enumerate() {
+            // SAFETY: the offset is within the mapping, and the places of this slot are ours by contract.
+            unsafe {
+                let keys = self.start.add(self.cache.offset(layer, block, head)).cast::<i16>();
+                let values = keys.add(self.cache.head_len());
+                let to = values.add(self.cache.head_len()).cast::<f32>();
                 for (i, pair) in key.as_chunks::<2>().0.iter().enumerate() {
-                    keys.cast::<[i16; 2]>().add((chunk * 8 + i) * BLOCK_TOKENS + slot).write(*pair);
+                    keys.cast::<[i16; 2]>().add(i * BLOCK_TOKENS + slot).write(*pair);
                 }
-                for (d, value) in value.into_iter().enumerate() {
-                    values.add(((slot / 2) * head_dim + chunk * 16 + d) * 2 + slot % 2).write(value);
+                for (d, value) in value.iter().enumerate() {
+                    values.add(((slot / 2) * head_dim + d) * 2 + slot % 2).write(*value);
                 }
+                to.add(slot).write(scales[head]);
+                to.add(BLOCK_TOKENS + slot).write(scales[kv_heads + head]);
             }
-            scales.add(slot).write(key_scale.value);
-            scales.add(BLOCK_TOKENS + slot).write(value_scale.value);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use burn::tensor::Device;
 use synod_kernels::{
     Activations, KvCache, KvShape, Team,
-    attention::{Batch, Queries},
+    attention::{Batch, Vectors},
     rope::{Angles, Rope},
 };
 
@@ -88,7 +88,7 @@ impl fmt::Debug for Wanted {
 pub struct Workspace {
     team: Arc<Team>,
     activations: Mutex<Activations>,
-    queries: Mutex<Queries>,
+    vectors: Mutex<Vectors>,
     cache: Cache,
 }
 
@@ -109,7 +109,7 @@ impl Workspace {
         Ok(Self {
             team,
             activations: Mutex::default(),
-            queries: Mutex::default(),
+            vectors: Mutex::default(),
             cache: Cache::new(device, shape, blocks)?,
         })
     }
@@ -161,9 +161,9 @@ impl Workspace {
         self.activations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The buffer of a layer's queries.
-    pub fn queries(&self) -> MutexGuard<'_, Queries> {
-        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The buffer of a layer's queries, keys and values.
+    pub fn vectors(&self) -> MutexGuard<'_, Vectors> {
+        self.vectors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

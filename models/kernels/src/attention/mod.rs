@@ -15,17 +15,17 @@ mod kernels;
 mod neon;
 mod partial;
 mod plain;
-mod queries;
 mod softmax;
+mod vectors;
 
 use std::{cell::RefCell, sync::atomic::Ordering::AcqRel};
 
 pub use batch::{Batch, BatchRow};
 use division::{Division, Item, Unit, Visit};
 use partial::{Partials, Places};
-pub use queries::Queries;
-pub(crate) use queries::QueryWriter;
 use softmax::Softmax;
+pub(crate) use vectors::VectorWriter;
+pub use vectors::Vectors;
 
 use crate::{KvCache, Team, kv::BLOCK_TOKENS, linear::Out};
 
@@ -60,11 +60,11 @@ const TILE: usize = 6;
 /// result depends on its position alone.
 const SPAN: usize = 4;
 
-/// Attends queries to all cached tokens up to and including their own, or to the last `window` of them; `out` is
+/// Attends the queries of `vectors` to all cached tokens up to and including their own, or to the last `window` of them; `out` is
 /// `[rows, heads·head_dim]`.
 pub fn attend(
     team: &Team,
-    queries: &Queries,
+    vectors: &Vectors,
     heads: Heads,
     window: Option<usize>,
     batch: &Batch,
@@ -73,14 +73,14 @@ pub fn attend(
     out: &mut [f32],
 ) {
     let width = heads.heads * heads.head_dim;
-    assert_eq!(queries.rows(), batch.rows.len());
+    assert_eq!(vectors.rows(), batch.rows.len());
     assert_eq!(out.len(), batch.rows.len() * width);
     batch.check(cache);
     let division = Division::new(batch, heads, window, team.threads());
     let out = Out { start: out.as_mut_ptr(), width };
     PARTIALS.with_borrow_mut(|partials| {
         let partials = &partials.sized(division.partials);
-        let pass = Pass { team, queries, heads, window, batch, cache, layer, out, partials };
+        let pass = Pass { team, vectors, heads, window, batch, cache, layer, out, partials };
         team.run(division.units.len(), &|index| {
             let unit = &division.units[index];
             SOFTMAX.with_borrow_mut(|softmax| pass.compute(softmax, &division.items[unit.item], unit));
@@ -91,7 +91,7 @@ pub fn attend(
 /// One layer's attention.
 struct Pass<'a> {
     team: &'a Team,
-    queries: &'a Queries,
+    vectors: &'a Vectors,
     heads: Heads,
     window: Option<usize>,
     batch: &'a Batch,
@@ -127,7 +127,7 @@ impl Pass<'_> {
         let group = self.heads.group();
         softmax.clear(self.heads.head_dim);
         for row in item.rows() {
-            softmax.push(self.queries.of(row, kv_head * group, group), &self.batch.sees(row, self.window));
+            softmax.push(self.vectors.of(row, kv_head * group, group), &self.batch.sees(row, self.window));
         }
     }
 

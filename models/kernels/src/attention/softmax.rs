@@ -17,7 +17,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Softmax {
     head_dim: usize,
-    /// `[queries, head_dim]` (`queries.rs`).
+    /// `[queries, head_dim]` (`vectors.rs`).
     queries: Vec<i16>,
     /// What each query's integers are multiplied by.
     scales: Vec<f32>,

@@ -30,7 +30,7 @@ fn check(isa: Isa, heads: Heads, window: Option<usize>, lengths: &[usize], steps
     let inputs: Vec<Vec<f32>> =
         lengths.iter().enumerate().map(|(s, n)| noise(n * heads.width(), seed ^ (s as u64) << 32)).collect();
     let mut rotated: Vec<Vec<f32>> = vec![Vec::new(); lengths.len()];
-    let mut queries = Queries::default();
+    let mut vectors = Vectors::default();
     for step in 0..steps {
         let mut batch = Batch { rows: Vec::new(), tables: tables.clone() };
         let mut qkv = Vec::new();
@@ -42,9 +42,9 @@ fn check(isa: Isa, heads: Heads, window: Option<usize>, lengths: &[usize], steps
             }
         }
         let angles = rope.angles(batch.rows.iter().map(|row| row.position));
-        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 1, &mut queries);
+        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 1, &mut vectors);
         let mut out = vec![f32::NAN; batch.rows.len() * query_heads * head_dim];
-        attend(&team, &queries, heads, window, &batch, &cache, 1, &mut out);
+        attend(&team, &vectors, heads, window, &batch, &cache, 1, &mut out);
         for (index, row) in batch.rows.iter().enumerate() {
             rotated[row.sequence].extend_from_slice(&qkv[index * heads.width()..][..heads.width()]);
         }
@@ -106,9 +106,9 @@ fn sequences_that_share_blocks_are_attended_as_if_alone() {
         let feed = |cache: &mut KvCache, batch: &Batch, seed: u64| {
             let mut qkv = noise(batch.rows.len() * heads.width(), seed);
             let angles = rope.angles(batch.rows.iter().map(|row| row.position));
-            let mut queries = Queries::default();
-            rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, batch, cache, 0, &mut queries);
-            queries
+            let mut vectors = Vectors::default();
+            rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, batch, cache, 0, &mut vectors);
+            vectors
         };
         let rows = |sequence: usize, positions: std::ops::Range<usize>| {
             positions.map(move |position| BatchRow { sequence, position }).collect::<Vec<_>>()
@@ -116,18 +116,18 @@ fn sequences_that_share_blocks_are_attended_as_if_alone() {
         feed(&mut cache, &Batch { rows: rows(0, 0..128), tables: vec![vec![3, 5]] }, 1);
         let tables: Vec<Vec<u32>> = (0..6).map(|own| vec![3, 5, 8 + own]).collect();
         let together = Batch { rows: (0..6).flat_map(|s| rows(s, 128..129 + s % 3)).collect(), tables: tables.clone() };
-        let queries = feed(&mut cache, &together, 2);
-        let attended = |batch: &Batch, queries: &Queries| {
+        let vectors = feed(&mut cache, &together, 2);
+        let attended = |batch: &Batch, vectors: &Vectors| {
             let mut out = vec![f32::NAN; batch.rows.len() * 6 * 64];
-            attend(&team, queries, heads, None, batch, &cache, 0, &mut out);
+            attend(&team, vectors, heads, None, batch, &cache, 0, &mut out);
             out
         };
-        let all = attended(&together, &queries);
+        let all = attended(&together, &vectors);
         let mut first = 0;
         for (sequence, table) in tables.into_iter().enumerate() {
             let alone = Batch { rows: rows(0, 128..129 + sequence % 3), tables: vec![table] };
             let end = first + alone.rows.len();
-            let got = attended(&alone, &queries.rows_of(first..end));
+            let got = attended(&alone, &vectors.rows_of(first..end));
             assert_eq!(got, all[first * 6 * 64..end * 6 * 64], "{isa:?} sequence {sequence}");
             first = end;
         }
@@ -147,14 +147,14 @@ fn a_row_gets_the_same_whoever_computes_which_of_its_spans() {
         let batch = Batch { rows: (0..tokens).map(row).collect(), tables: vec![(0..18).collect()] };
         let mut qkv = noise(tokens * heads.width(), 5);
         let angles = rope.angles(0..tokens);
-        let mut queries = Queries::default();
-        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0, &mut queries);
+        let mut vectors = Vectors::default();
+        rotate_and_store(&team, &mut qkv, heads, None, &rope, &angles, &batch, &mut cache, 0, &mut vectors);
         for window in [None, Some(700)] {
             let attended = |rows: std::ops::Range<usize>| {
                 let mut out = vec![f32::NAN; rows.len() * 4 * 32];
-                let queries = queries.rows_of(rows.clone());
+                let vectors = vectors.rows_of(rows.clone());
                 let batch = Batch { rows: batch.rows[rows].to_vec(), tables: batch.tables.clone() };
-                attend(&team, &queries, heads, window, &batch, &cache, 0, &mut out);
+                attend(&team, &vectors, heads, window, &batch, &cache, 0, &mut out);
                 out
             };
             let (all, last) = (attended(0..tokens), attended(tokens - 1..tokens));

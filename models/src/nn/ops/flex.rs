@@ -45,7 +45,7 @@ impl DecoderOps for Flex {
 
     fn attend(mut qkv: FloatTensor<Self>, layer: &SelfAttention, step: &Step) -> FloatTensor<Self> {
         let workspace = &step.workspace;
-        let (team, mut cache, mut queries) = (workspace.team(), workspace.cache(), workspace.queries());
+        let (team, mut cache, mut vectors) = (workspace.team(), workspace.cache(), workspace.vectors());
         let norms = layer.head_norms.as_ref().map(|norms| (vector(&norms.query.weight), vector(&norms.key.weight)));
         let norms = norms.as_ref().zip(layer.head_norms.as_ref()).map(|((query, key), norms)| rope::HeadNorms {
             query: slice(query),
@@ -55,10 +55,10 @@ impl DecoderOps for Flex {
         let qkv = qkv.storage_mut::<f32>();
         let (heads, batch, angles) = (layer.heads, &step.batch, &step.angles[layer.angles]);
         let SelfAttention { rope, layer: place, window, .. } = layer;
-        rope::rotate_and_store(team, qkv, heads, norms, rope, angles, batch, &mut cache, *place, &mut queries);
+        rope::rotate_and_store(team, qkv, heads, norms, rope, angles, batch, &mut cache, *place, &mut vectors);
         let width = heads.heads * heads.head_dim;
         let mut out = vec![0.0; batch.rows.len() * width];
-        synod_kernels::attention::attend(team, &queries, heads, *window, batch, &cache, *place, &mut out);
+        synod_kernels::attention::attend(team, &vectors, heads, *window, batch, &cache, *place, &mut out);
         tensor(out, width)
     }
 
