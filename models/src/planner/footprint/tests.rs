@@ -49,8 +49,8 @@ fn tied_embeddings_are_the_output_head() {
 #[test]
 fn the_cache_grows_with_context_and_sequences_in_whole_blocks() {
     let footprint = Footprint::of(&file(true)).unwrap();
-    // One layer, two heads of 16, keys and values in halves.
-    assert_eq!(footprint.cache_per_token(), 2 * 16 * 2 * 2);
+    // One layer, two heads of 16; keys and values as 16-bit integers with an f32 scale each.
+    assert_eq!(footprint.cache_per_token(), 2 * 2 * (16 * 2 + 4));
     assert_eq!(footprint.memory(65, 3).cache, 128 * 3 * footprint.cache_per_token());
     let memory = footprint.memory(64, 1);
     assert_eq!(memory.total(), memory.weights + memory.cache + memory.activations + memory.overhead);
